@@ -1,0 +1,81 @@
+"""medimg: from labelled scans to a classifier that a careful person would trust.
+
+The public names are imported when they are first used, so that ``import medimg`` costs next to
+nothing and torch is loaded only where it works.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+#: Public name -> the module that holds it.
+_NAMES = {
+    "AugmentOptions": "medimg.data.options",
+    "Calibrator": "medimg.calibrator",
+    "EvaluateOptions": "medimg.evaluation.options",
+    "FitOptions": "medimg.training.options",
+    "ImageStore": "medimg.data.store",
+    "LabelSpace": "medimg.labels",
+    "Manifest": "medimg.data.manifest",
+    "MedimgError": "medimg.errors",
+    "ModelBundle": "medimg.inference.bundle",
+    "Predictions": "medimg.predictions",
+    "Preprocess": "medimg.data.preprocess",
+    "RunConfig": "medimg.config",
+    "audit": "medimg.data.audit",
+    "build_model": "medimg.models.build",
+    "evaluate": "medimg.evaluation.evaluate",
+    "fetch": "medimg.data.fetch",
+    "fit": "medimg.training.fit",
+    "fit_calibrator": "medimg.evaluation.calibration",
+    "index": "medimg.data.index",
+    "load_config": "medimg.config",
+    "predict_scans": "medimg.inference.scan",
+    "run": "medimg.recipe",
+    "split": "medimg.data.splits",
+    "write_report": "medimg.report.write",
+}
+
+__all__ = ["__version__", *_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("medimg")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'medimg' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+if TYPE_CHECKING:
+    from medimg.calibrator import Calibrator as Calibrator
+    from medimg.config import RunConfig as RunConfig
+    from medimg.config import load_config as load_config
+    from medimg.data.audit import audit as audit
+    from medimg.data.fetch import fetch as fetch
+    from medimg.data.index import index as index
+    from medimg.data.manifest import Manifest as Manifest
+    from medimg.data.options import AugmentOptions as AugmentOptions
+    from medimg.data.preprocess import Preprocess as Preprocess
+    from medimg.data.splits import split as split
+    from medimg.data.store import ImageStore as ImageStore
+    from medimg.errors import MedimgError as MedimgError
+    from medimg.evaluation.calibration import fit_calibrator as fit_calibrator
+    from medimg.evaluation.evaluate import evaluate as evaluate
+    from medimg.evaluation.options import EvaluateOptions as EvaluateOptions
+    from medimg.inference.bundle import ModelBundle as ModelBundle
+    from medimg.inference.scan import predict_scans as predict_scans
+    from medimg.labels import LabelSpace as LabelSpace
+    from medimg.models.build import build_model as build_model
+    from medimg.predictions import Predictions as Predictions
+    from medimg.recipe import run as run
+    from medimg.report.write import write_report as write_report
+    from medimg.training.fit import fit as fit
+    from medimg.training.options import FitOptions as FitOptions

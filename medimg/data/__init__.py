@@ -1,0 +1,1 @@
+"""The pixel half up to the model: sources, manifest, splits, store, augmentation."""

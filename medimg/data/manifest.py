@@ -1,0 +1,210 @@
+"""`Manifest`: which cases there are, whose they are, what is known of them; never pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg.errors import ManifestError, SourceNotFound, nearest
+from medimg.files import fingerprint, read_json, write_json
+from medimg.labels import LabelSpace, check_targets
+from medimg.predictions import read_targets, target_columns
+from medimg.tables import read_table, write_table
+
+#: The columns that every manifest has, in this order; all text, blank where not known.
+COLUMNS = ("case_id", "patient_id", "study_id", "source", "frame", "split")
+#: `none` is a case that takes no part.
+SPLITS = ("train", "val", "calib", "test", "none")
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """N cases, sorted by `case_id` at construction.
+
+    Parameters
+    ----------
+    frame : DataFrame (N rows)
+        `case_id` and `source` are wanted; `patient_id`, `study_id`, `frame` and `split` are
+        filled with blanks where absent; every further column is metadata. All cells are text.
+        `source` is relative to `root`, with ``/``, and may end in ``#member``; `frame` is the
+        number of a frame or row within it, or blank.
+    targets : float32 (N, K) in {0, 1, NaN}
+        NaN is "nobody looked".
+    space : LabelSpace
+    root : path
+        The folder that sources are relative to.
+
+    Raises
+    ------
+    ManifestError
+        No cases, ids that repeat or are blank, an unknown split, or metadata whose name has a
+        meaning of its own.
+    """
+
+    frame: pd.DataFrame
+    targets: NDArray[np.float32]
+    space: LabelSpace
+    root: Path
+
+    def __post_init__(self) -> None:
+        frame = _with_columns(self.frame)
+        targets = check_targets(self.targets, self.space, len(frame))
+        order = np.argsort(frame["case_id"].to_numpy(), kind="stable")
+        frame = frame.iloc[order].reset_index(drop=True)
+        _check(frame)
+        object.__setattr__(self, "frame", frame)
+        object.__setattr__(self, "targets", targets[order])
+        object.__setattr__(self, "root", Path(self.root))
+        self.targets.flags.writeable = False
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def case_id(self) -> NDArray[Any]:
+        """Ids (N,) as text."""
+        return self.frame["case_id"].to_numpy()
+
+    @property
+    def split(self) -> NDArray[Any]:
+        """Splits (N,) as text; blank where not assigned yet."""
+        return self.frame["split"].to_numpy()
+
+    @property
+    def metadata(self) -> pd.DataFrame:
+        """The columns beyond the manifest's own."""
+        return self.frame[[c for c in self.frame if c not in COLUMNS]]
+
+    @property
+    def groups(self) -> NDArray[Any]:
+        """Who each case is of (N,): the patient; a case without one is its own group."""
+        patient = self.frame["patient_id"].to_numpy()
+        return np.where(patient == "", "case:" + self.case_id, "patient:" + patient)
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of all rows, targets and classes; neither order nor root has a part."""
+        columns = {str(c): list(self.frame[c]) for c in sorted(self.frame.columns)}
+        return fingerprint(
+            columns, np.nan_to_num(self.targets, nan=-1).tobytes(), self.space.to_dict()
+        )
+
+    def rows(self, split: str) -> NDArray[np.intp]:
+        """Return the row numbers of one split."""
+        return np.flatnonzero(self.split == split)
+
+    def take(self, rows: NDArray[Any]) -> Manifest:
+        """Return the cases of a boolean mask or of row numbers."""
+        return replace(self, frame=self.frame.iloc[np.arange(len(self))[rows]], targets=self.targets[rows])
+
+    def with_column(self, name: str, values: NDArray[Any]) -> Manifest:
+        """Return the manifest with one column set, in the order of its rows."""
+        return replace(self, frame=self.frame.assign(**{name: values}))
+
+    def counts(self) -> pd.DataFrame:
+        """Return the number of cases and patients a split, and of known positives a class."""
+        rows = []
+        for split in dict.fromkeys((*SPLITS, *sorted(set(self.split)))):
+            here = self.rows(split)
+            if not len(here):
+                continue
+            patients = set(self.frame["patient_id"].iloc[here]) - {""}
+            row: dict[str, Any] = {"split": split or "(unassigned)", "cases": len(here)}
+            row["patients"] = len(patients) or None
+            positives = np.nansum(self.targets[here], axis=0).astype(int)
+            row |= dict(zip(self.space.classes, positives.tolist(), strict=True))
+            row["unknown"] = int(np.isnan(self.targets[here]).any(axis=1).sum())
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def to_table(self) -> Mapping[str, Any]:
+        """Return the columns of `manifest.csv`."""
+        own = {c: self.frame[c].to_numpy() for c in COLUMNS}
+        labels = target_columns(self.targets, self.space, exclusive_name="label")
+        return own | labels | {str(c): self.metadata[c].to_numpy() for c in self.metadata}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write `path` (CSV or Parquet, mode 0600) and, beside it, its `.json`."""
+        path = Path(path)
+        write_table(path, self.to_table(), mode=0o600)
+        about = {
+            "format": "medimg.manifest",
+            "format_version": 1,
+            "space": self.space.to_dict(),
+            "root": str(self.root.resolve()),
+            "fingerprint": self.fingerprint,
+        }
+        write_json(path.with_suffix(".json"), about, mode=0o600)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> Manifest:
+        """Read a manifest that `save` wrote; `root` where its folder has moved.
+
+        The table may have been edited since: its fingerprint is then its own.
+        """
+        path = Path(path)
+        frame = read_table(path)
+        sidecar = path.with_suffix(".json")
+        if not sidecar.is_file():
+            raise ManifestError(
+                f"{path} has no {sidecar.name} beside it",
+                remedy="make it with `medimg index`; a table of paths and labels is no manifest",
+            )
+        about = read_json(sidecar)
+        if about.get("format") != "medimg.manifest":
+            raise ManifestError(f"{sidecar} is no manifest's sidecar", remedy="index again")
+        space = LabelSpace.from_dict(about["space"])
+        targets = read_targets(frame, space, str(path), exclusive_name="label")
+        if targets is None:
+            targets = np.full((len(frame), space.k), np.nan, np.float32)
+        metadata = [c for c in frame if c != "label" and not str(c).startswith("label:")]
+        root = Path(root if root is not None else about["root"])
+        if not root.is_dir():
+            raise SourceNotFound(
+                f"{path}: the folder of its scans, {root}, is not there",
+                remedy="give --root with the folder's new place",
+            )
+        return cls(frame[metadata], targets, space, root)
+
+
+def _with_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    for column in ("case_id", "source"):
+        if column not in frame:
+            raise ManifestError(
+                f"no column {column}{nearest(column, map(str, frame.columns))}",
+                remedy="a manifest wants case_id and source",
+            )
+    blanks = {c: "" for c in COLUMNS if c not in frame}
+    frame = frame.assign(**blanks)
+    extra = [c for c in frame.columns if c not in COLUMNS]
+    return frame[[*COLUMNS, *extra]].astype(object)
+
+
+def _check(frame: pd.DataFrame) -> None:
+    if not len(frame):
+        raise ManifestError("no cases", remedy="check the folder and the filters")
+    ids = frame["case_id"]
+    if not all(isinstance(v, str) for c in COLUMNS for v in frame[c]):
+        raise ManifestError("a cell is no text", remedy="give ids and paths as text")
+    if (ids == "").any() or (frame["source"] == "").any():
+        raise ManifestError("a row has no case_id or no source", remedy="fill it in")
+    if ids.duplicated().any():
+        raise ManifestError(
+            f"case_id {ids[ids.duplicated()].iloc[0]!r} stands twice", remedy="give each one row"
+        )
+    unknown = sorted(set(frame["split"]) - {*SPLITS, ""})
+    if unknown:
+        raise ManifestError(
+            f"split {unknown[0]!r} is unknown{nearest(unknown[0], SPLITS)}",
+            remedy=f"one of {', '.join(SPLITS)}",
+        )
+    own = [c for c in frame if str(c) == "label" or str(c).startswith("label:")]
+    if own:
+        raise ManifestError(f"metadata column {own[0]!r}", remedy="rename it")

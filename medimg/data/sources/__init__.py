@@ -1,0 +1,1 @@
+"""One file a format: each can index (headers to rows) and read (row to `Pixels`)."""

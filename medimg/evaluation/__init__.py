@@ -1,0 +1,1 @@
+"""The table half: metrics, intervals, calibration; `Predictions` in, numbers with intervals out."""

@@ -1,0 +1,1 @@
+"""Model and cases to `Predictions`; the model as one folder."""

@@ -1,0 +1,1 @@
+"""Networks: `(B, C, [D,] H, W)` in, logits `(B, K)` out."""

@@ -1,0 +1,58 @@
+"""Keyed pseudonyms: the same patient gets the same name, and only the key's holder can check.
+
+A pseudonym is HMAC-SHA-256 under a key of 256 random bits, cut to 128 bits, in base32
+(RFC 2104, RFC 4648): 26 letters and digits. The key lies in the user's configuration folder
+(mode 0600) and never in anything that is passed on.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from medimg.errors import UsageError
+from medimg.files import write_text
+
+
+def key_path() -> Path:
+    """Return where the key lies: `MEDIMG_KEY_FILE`, else the user's configuration folder."""
+    named = os.environ.get("MEDIMG_KEY_FILE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return Path(base).expanduser() / "medimg" / "key"
+
+
+def load_key(path: str | os.PathLike[str] | None = None) -> bytes:
+    """Return the key's 32 bytes; a key that is not there yet is made (mode 0600).
+
+    Raises
+    ------
+    UsageError
+        The file holds no 64 hex digits.
+    """
+    path = Path(path) if path is not None else key_path()
+    if not path.exists():
+        write_text(path, secrets.token_hex(32) + "\n", mode=0o600)
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path} holds no pseudonym key", remedy="it must hold 64 hex digits; restore it"
+        ) from error
+    if len(key) != 32:
+        raise UsageError(
+            f"{path} holds a key of {8 * len(key)} bits", remedy="it must hold 64 hex digits"
+        )
+    return key
+
+
+def pseudonym(key: bytes, *parts: str) -> str:
+    """Return the 26 letters and digits that stand for `parts` under `key`."""
+    message = b"".join(len(p.encode()).to_bytes(8, "big") + p.encode() for p in parts)
+    digest = hmac.digest(key, message, hashlib.sha256)[:16]
+    return base64.b32encode(digest).decode().rstrip("=")

@@ -1,0 +1,116 @@
+"""Text tables: read with every cell as text, written so that the same values give the same bytes.
+
+Ids are text always: ``007`` stays ``007`` and 36 digits stay 36 digits.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medimg.errors import DataError, SourceNotFound
+from medimg.files import replacing, write_text
+
+
+def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Return a CSV or Parquet file as a frame of text; blank cells are empty strings.
+
+    The separator of a CSV (``,``, ``;`` or tab) is taken from its header line; a byte order
+    mark, quoted newlines and blanks around header names are taken.
+
+    Raises
+    ------
+    SourceNotFound
+        No such file.
+    DataError
+        Not UTF-8, rows of uneven length, no header, or a header that repeats a name.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SourceNotFound(f"{path} is not a file that is there", remedy="check the path")
+    if path.suffix == ".parquet":
+        return _read_parquet(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error}", remedy="save it as UTF-8") from error
+    return parse_table(text, str(path))
+
+
+def parse_table(text: str, name: str) -> pd.DataFrame:
+    """Return CSV text as a frame of text; `name` stands in the errors. See `read_table`."""
+    header_line = text.partition("\n")[0]
+    separator = max(",;\t", key=header_line.count) if header_line.strip() else ","
+    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+    if not rows:
+        raise DataError(f"{name} is empty", remedy="give a table with a header line")
+    header = [column.strip() for column in rows[0]]
+    repeated = sorted({c for c in header if header.count(c) > 1})
+    if repeated or "" in header:
+        raise DataError(
+            f"{name}: header names {repeated or ['(blank)']} repeat or are blank",
+            remedy="give every column its own name",
+        )
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise DataError(
+                f"{name}: row {number} has {len(row)} cells, the header {len(header)}",
+                remedy="correct the row; a cell that holds the separator must be quoted",
+            )
+    return pd.DataFrame(rows[1:], columns=header, dtype=object)
+
+
+def write_table(
+    path: str | os.PathLike[str], columns: Mapping[str, Iterable[Any]], *, mode: int | None = None
+) -> None:
+    r"""Write columns as Parquet or as UTF-8 CSV with ``\n`` line ends, atomically.
+
+    None and NaN become blank cells, floats the shortest text that gives the same bits back.
+    """
+    path = Path(path)
+    texts = {name: column_text(values) for name, values in columns.items()}
+    if path.suffix == ".parquet":
+        with replacing(path, mode=mode) as temporary:
+            pd.DataFrame(texts).to_parquet(temporary, index=False)
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(texts)
+    writer.writerows(zip(*texts.values(), strict=True))
+    write_text(path, text.getvalue(), mode=mode)
+
+
+def column_text(values: Iterable[Any]) -> list[str]:
+    """Return the cells of one column as text; see `write_table`."""
+    array = values if isinstance(values, np.ndarray) else np.asarray(list(values), dtype=object)
+    if array.dtype.kind == "f":
+        texts = array.astype(str)
+        return list(np.where(np.isnan(array), "", texts))
+    return ["" if value is None or value != value else str(value) for value in array.tolist()]
+
+
+def column_floats(values: Iterable[str], name: str) -> NDArray[np.float32]:
+    """Return text cells as float32; a blank is NaN, anything else that is no number raises."""
+    cells = np.asarray([cell.strip() or "nan" for cell in values], dtype=str)
+    try:
+        return cells.astype(np.float64).astype(np.float32)
+    except ValueError as error:
+        raise DataError(f"column {name}: {error}", remedy="give numbers or blanks") from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(path)
+    except ImportError as error:
+        raise DataError(
+            f"{path} needs pyarrow", remedy="pip install 'medimg[parquet]', or give a CSV"
+        ) from error
+    return pd.DataFrame({str(c): column_text(frame[c]) for c in frame.columns}, dtype=object)

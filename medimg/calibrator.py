@@ -96,9 +96,7 @@ def to_probabilities(
     return np.asarray(softmax(logits, axis=1) if space.exclusive else expit(logits))
 
 
-def log_likelihood_terms(
-    logits: Floats, targets: Floats, space: LabelSpace
-) -> NDArray[np.float64]:
+def log_likelihood_terms(logits: Floats, targets: Floats, space: LabelSpace) -> NDArray[np.float64]:
     """Return the negative log-likelihood (N,) of each case; NaN where nothing is known.
 
     Worked out on the logits, so that no probability is rounded to zero first. Multi-label

@@ -24,6 +24,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 __all__ = [
     "MedimgError",
@@ -110,7 +111,7 @@ class PixelError(DataError):
     `code` is one of `PixelError.CODES`; a case refused so is one row of `errors.csv`.
     """
 
-    CODES = {
+    CODES: ClassVar[dict[str, str]] = {
         "not_found": "there is no such file or member",
         "not_regular": "not a regular file (a folder, FIFO, device or socket)",
         "not_permitted": "the file may not be read",

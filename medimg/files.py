@@ -40,7 +40,7 @@ def replacing(path: str | os.PathLike[str], *, mode: int | None = None) -> Itera
         yield temporary
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, final)
+        temporary.replace(final)
     except OSError as error:
         raise UsageError(
             f"{final} could not be written: {error.strerror or error}",

@@ -127,13 +127,16 @@ class Predictions:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Which cases (N,) have any known target."""
-        return ~np.isnan(self.targets).all(axis=1)
+        return np.asarray(~np.isnan(self.targets).all(axis=1))
 
     @property
     def fingerprint(self) -> str:
         """The SHA-256 of cases, patients, splits, scores and targets; the order has no part."""
         return fingerprint(
-            [list(self.case_id), *(None if v is None else list(v) for v in (self.patient_id, self.split))],
+            [
+                list(self.case_id),
+                *(None if v is None else list(v) for v in (self.patient_id, self.split)),
+            ],
             self.scores.tobytes(),
             np.nan_to_num(self.targets, nan=-1).tobytes(),
             self.kind,
@@ -299,11 +302,11 @@ def target_columns(
 
 def read_targets(
     frame: pd.DataFrame, space: LabelSpace, name: str, *, exclusive_name: str
-) -> NDArray[np.float32] | None:
-    """Return targets float32 (N, K) of the text columns of `target_columns`; None if absent."""
+) -> NDArray[np.float32]:
+    """Return targets float32 (N, K) of the text columns of `target_columns`; absent: unknown."""
     if space.exclusive:
         if exclusive_name not in frame:
-            return None
+            return np.full((len(frame), space.k), np.nan, np.float32)
         codes = {c: k for k, c in enumerate(space.classes)} | {"": -1}
         cells = frame[exclusive_name].str.strip()
         unknown = sorted(set(cells) - set(codes))
@@ -311,8 +314,6 @@ def read_targets(
             space.index(unknown[0])
         return space.one_hot(cells.map(codes).to_numpy(np.int64))
     columns = [f"{exclusive_name}:{c}" for c in space.classes]
-    if not any(column in frame for column in columns):
-        return None
     blank = pd.Series([""] * len(frame))
     return np.stack([column_floats(frame.get(c, blank), f"{name}: {c}") for c in columns], axis=1)
 

@@ -102,7 +102,9 @@ class Manifest:
 
     def take(self, rows: NDArray[Any]) -> Manifest:
         """Return the cases of a boolean mask or of row numbers."""
-        return replace(self, frame=self.frame.iloc[np.arange(len(self))[rows]], targets=self.targets[rows])
+        return replace(
+            self, frame=self.frame.iloc[np.arange(len(self))[rows]], targets=self.targets[rows]
+        )
 
     def with_column(self, name: str, values: NDArray[Any]) -> Manifest:
         """Return the manifest with one column set, in the order of its rows."""
@@ -144,7 +146,9 @@ class Manifest:
         write_json(path.with_suffix(".json"), about, mode=0o600)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None) -> Manifest:
+    def load(
+        cls, path: str | os.PathLike[str], *, root: str | os.PathLike[str] | None = None
+    ) -> Manifest:
         """Read a manifest that `save` wrote; `root` where its folder has moved.
 
         The table may have been edited since: its fingerprint is then its own.
@@ -162,8 +166,6 @@ class Manifest:
             raise ManifestError(f"{sidecar} is no manifest's sidecar", remedy="index again")
         space = LabelSpace.from_dict(about["space"])
         targets = read_targets(frame, space, str(path), exclusive_name="label")
-        if targets is None:
-            targets = np.full((len(frame), space.k), np.nan, np.float32)
         metadata = [c for c in frame if c != "label" and not str(c).startswith("label:")]
         root = Path(root if root is not None else about["root"])
         if not root.is_dir():

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
-Length = Annotated[int, Field(ge=1, le=4096)]
 
 
 class Options(BaseModel):
@@ -45,20 +44,6 @@ class SplitOptions(Options):
     val: Annotated[float, Field(ge=0, lt=1)] = 0.1
     calib: Annotated[float, Field(ge=0, lt=1)] = 0.1
     test: Annotated[float, Field(ge=0, lt=1)] = 0.1
-
-
-class PreprocessOptions(Options):
-    """Pixels to the integers that the store keeps."""
-
-    size: tuple[Length, ...] | None = Field(
-        None, description="[D,] H, W; null: the size of the pictures, which must agree"
-    )
-    channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 RGB; null: as they are")
-    resize: Literal["stretch", "pad", "crop"] = "stretch"
-    spacing: tuple[Positive, ...] | None = Field(
-        None, description="resample to these mm along [D,] H, W before the size"
-    )
-    bits: Literal[8, 16] = 8
 
 
 class AugmentOptions(Options):

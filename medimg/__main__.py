@@ -1,0 +1,5 @@
+"""``python -m medimg``."""
+
+from medimg.cli.main import main
+
+main()

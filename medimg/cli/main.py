@@ -1,0 +1,288 @@
+"""The command `medimg`: one verb, one function; errors become one message and an exit status.
+
+Exit status: 0 all done, 1 failed, 2 wrong usage, 3 done but some inputs refused, 130 and 143
+interrupted (SIGINT, SIGTERM).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from medimg.errors import MedimgError, UsageError
+
+app = typer.Typer(
+    name="medimg",
+    help="Train, evaluate and run classifiers of medical images. Research software, no medical "
+    "device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SOME_REFUSED, INTERRUPTED, TERMINATED = 3, 130, 143
+
+Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what medimg wrote there.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Write patient ids as they are.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value; can be given often.")
+]
+Kind = Annotated[str | None, typer.Option(help="logits or probabilities, for a foreign table.")]
+Space = Annotated[
+    Path | None, typer.Option(help="YAML with classes, kind and positive, for a foreign table.")
+]
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        status = app(standalone_mode=False)
+        if status == INTERRUPTED:  # typer turns Ctrl-C into this status without a word
+            raise KeyboardInterrupt
+    except MedimgError as error:
+        status = _say(str(error), error.exit_status)
+    except typer.Exit as stop:
+        status = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        status = _say("interrupted; a training goes on with --resume", INTERRUPTED)
+    except _Terminated:
+        status = _say("terminated; a training goes on with --resume", TERMINATED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 1
+    except Exception as error:
+        status = _unexpected(error)
+    sys.exit(status or 0)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _say(text: str, status: int) -> int:
+    sys.stderr.write(f"medimg: {text}\n")
+    return status
+
+
+def _unexpected(error: Exception) -> int:
+    """Say a wrong option plainly; let every other exception show where it came from."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return int(getattr(error, "exit_code", 2))
+
+
+@app.command()
+def demo(out: Out = Path("runs/demo"), overwrite: Overwrite = False) -> None:
+    """Train an MLP and a CNN on scikit-learn's digits, and predict with them (offline)."""
+    from medimg.cli.demo import run_demo
+
+    run_demo(out, overwrite=overwrite)
+
+
+@app.command()
+def new(
+    source: Path,
+    out: Out = Path("my.yaml"),
+    labels: Annotated[Path | None, typer.Option(help="Table of paths and labels.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Label column; several for multi-label.")
+    ] = None,
+    uncertain: Annotated[str | None, typer.Option(help="What -1 means.")] = None,
+    blank: Annotated[str | None, typer.Option(help="What a blank label means.")] = None,
+) -> None:
+    """Write a commented config for your own data from what is seen in it."""
+    from medimg.cli.new import write_config
+
+    options = _given(label=tuple(label or ()), uncertain=uncertain, blank=blank)
+    write_config(source, out, labels, options)
+    _print(f"{out}: read it, then `medimg train {out} -o runs/{out.stem}`")
+
+
+@app.command()
+def index(
+    source: Path,
+    out: Out,
+    labels: Annotated[Path | None, typer.Option(help="Table of paths and labels.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Label column; several for multi-label.")
+    ] = None,
+    uncertain: Annotated[str | None, typer.Option(help="What -1 means.")] = None,
+    blank: Annotated[str | None, typer.Option(help="What a blank label means.")] = None,
+    kind: Annotated[str | None, typer.Option(help="multiclass, multilabel, ordinal.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The target condition.")] = None,
+) -> None:
+    """List the cases of a source with their labels: a manifest."""
+    from medimg.cli.show import print_counts
+    from medimg.data.index import index as index_source
+
+    options = _given(
+        label=tuple(label or ()), uncertain=uncertain, blank=blank, kind=kind, positive=positive
+    )
+    manifest = index_source(source, labels=labels, **options)
+    manifest.save(out)
+    print_counts(manifest)
+
+
+@app.command()
+def split(
+    manifest: Path,
+    out: Out,
+    train: float = 0.7,
+    val: float = 0.1,
+    calib: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+) -> None:
+    """Assign cases to train, val, calib and test, by patient and stratified."""
+    from medimg.cli.show import print_counts
+    from medimg.data.manifest import Manifest
+    from medimg.data.splits import split as split_manifest
+
+    done = split_manifest(
+        Manifest.load(manifest), train=train, val=val, calib=calib, test=test, seed=seed
+    )
+    done.save(out)
+    print_counts(done)
+
+
+@app.command()
+def audit(manifest: Path) -> None:
+    """Look for patients and studies on both sides of a split."""
+    from medimg.data.audit import audit as audit_manifest
+    from medimg.data.manifest import Manifest
+
+    audit_manifest(Manifest.load(manifest)).require_clean()
+    _print("no patient and no study stands in several splits")
+
+
+@app.command()
+def train(
+    config: Path,
+    out: Out,
+    set_: Set = None,
+    overwrite: Overwrite = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run begun.")] = False,
+) -> None:
+    """Train, calibrate and evaluate by a config; write a run folder."""
+    from medimg.config import load_config
+
+    checked = load_config(config, set_ or [])
+    from medimg.cli.train import train_and_print
+
+    if train_and_print(checked, config, out, overwrite=overwrite, resume=resume):
+        raise typer.Exit(SOME_REFUSED)
+
+
+@app.command()
+def predict(
+    bundle: Path,
+    scans: list[Path],
+    out: Out,
+    device: Device = "auto",
+    keep_ids: KeepIds = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Predict files, folders or a manifest with a bundle."""
+    from medimg.inference.bundle import ModelBundle
+    from medimg.inference.scan import predict_scans
+
+    result = predict_scans(
+        ModelBundle.load(bundle), scans, out, device=device, keep_ids=keep_ids, overwrite=overwrite
+    )
+    _print(f"{len(result.predictions)} predicted: {out / 'predictions.csv'}")
+    if result.refusals:
+        _print(f"{len(result.refusals)} refused: {out / 'errors.csv'}")
+        raise typer.Exit(SOME_REFUSED)
+
+
+@app.command()
+def calibrate(
+    bundle: Path,
+    predictions: Path,
+    out: Out,
+    split: Annotated[str | None, typer.Option(help="Split to fit on.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit temperature scaling on predictions of labelled cases; write a new bundle."""
+    from medimg.cli.calibrate import calibrate_bundle
+
+    temperature = calibrate_bundle(bundle, predictions, out, split, overwrite=overwrite)
+    _print(f"temperature {temperature:.4f}: {out}")
+
+
+@app.command()
+def evaluate(
+    predictions: Path,
+    out: Out,
+    split: Annotated[str | None, typer.Option(help="Split to evaluate.")] = None,
+    kind: Kind = None,
+    space: Space = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compute every number with its interval; write a report."""
+    from medimg.cli.evaluate import evaluate_file
+
+    evaluate_file(
+        predictions, out, split, kind, space, resamples=resamples, seed=seed, overwrite=overwrite
+    )
+
+
+@app.command()
+def fetch(
+    name: str,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of data sets.")] = None,
+    url: Annotated[str | None, typer.Option(help="Another address of the same file.")] = None,
+) -> None:
+    """Download a public data set and check its checksum (digits: offline)."""
+    from medimg.data.fetch import fetch as fetch_data
+
+    _print(str(fetch_data(name, out, url=url)))
+
+
+@app.command()
+def show(
+    thing: Annotated[str, typer.Argument(help="Manifest, bundle, run, store, or `config`.")],
+) -> None:
+    """Say in words what a manifest, bundle, run, store or config holds."""
+    from medimg.cli.show import show_thing
+
+    show_thing(thing)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given, checked."""
+    from pydantic import ValidationError
+
+    from medimg.data.options import IndexOptions
+
+    given = {name: value for name, value in options.items() if value}
+    try:
+        IndexOptions.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"--{first['loc'][0]} {first['input']!r}: {first['msg']}", remedy="see --help"
+        ) from None
+    return given
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,146 @@
+"""`medimg new`: a commented config for somebody's own data, from what is seen in it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medimg.config import load_config
+from medimg.data.index import index
+from medimg.data.manifest import Manifest
+from medimg.data.sources.formats import read_case
+from medimg.errors import DataError, FolderExists, PixelError
+from medimg.files import write_text
+
+#: Pictures whose size is looked at.
+SAMPLE = 200
+
+
+def write_config(source: Path, out: Path, labels: Path | None, options: dict[str, Any]) -> None:
+    """Index `source`, look at some pictures, and write the config `out`.
+
+    Raises
+    ------
+    FolderExists
+        The file is there already.
+    DataError
+        The source cannot be indexed, or none of its pictures can be read.
+    """
+    if out.exists():
+        raise FolderExists(f"{out} is there already", remedy="name another file with -o")
+    manifest = index(source, labels=labels, **options)
+    shapes = _shapes(manifest)
+    write_text(out, _text(source, labels, options, manifest, shapes))
+    load_config(out)
+
+
+def _shapes(manifest: Manifest) -> Counter[tuple[int, ...]]:
+    """Return how often each shape (C, [D,] H, W) was seen in an even sample."""
+    rows = np.unique(np.linspace(0, len(manifest) - 1, SAMPLE).astype(int))
+    shapes: Counter[tuple[int, ...]] = Counter()
+    first: PixelError | None = None
+    for row in rows:
+        source, frame = manifest.frame.loc[row, ["source", "frame"]]
+        try:
+            shapes[read_case(manifest.root, source, frame).array.shape] += 1
+        except PixelError as error:
+            first = first or error
+    if not shapes:
+        assert first is not None
+        raise DataError(
+            f"none of {len(rows)} pictures looked at could be read; the first: {first.message}",
+            remedy=first.remedy,
+        )
+    return shapes
+
+
+def _size(shapes: Counter[tuple[int, ...]]) -> tuple[list[int], str]:
+    """Return the size to take, and what was seen."""
+    sizes = {shape[1:] for shape in shapes}
+    if len(sizes) == 1:
+        return list(sizes.pop()), "all pictures looked at have this size"
+    dims = len(next(iter(sizes)))
+    usual = {2: [224, 224], 3: [64, 64, 64]}[dims]
+    ordered = sorted(sizes, key=prod)
+    low, high = (" x ".join(map(str, size)) for size in (ordered[0], ordered[-1]))
+    return usual, f"pictures differ in size, from {low} to {high}"
+
+
+def _text(
+    source: Path,
+    labels: Path | None,
+    options: dict[str, Any],
+    manifest: Manifest,
+    shapes: Counter[tuple[int, ...]],
+) -> str:
+    space = manifest.space
+    size, seen = _size(shapes)
+    counts = dict(zip(space.classes, np.nansum(manifest.targets, axis=0).astype(int), strict=True))
+    known = [n for n in counts.values() if n]
+    uneven = space.exclusive and max(known) > 2 * min(known)
+    said = ", ".join(f"{name} {n}" for name, n in counts.items())
+    splits = sorted(set(manifest.split) - {""})
+    patients = len(set(manifest.frame["patient_id"]) - {""})
+    few = len(manifest) < 5000
+    data = [f"  source: {_yaml(str(source.resolve()))}"]
+    if labels is not None:
+        data.append(f"  labels: {_yaml(str(labels.resolve()))}")
+    data += [f"  {key}: {_yaml(value)}" for key, value in options.items()]
+    if len(space.classes) == 2 and space.exclusive:
+        data.append(f"  positive: {_yaml(space.positive or space.classes[1])}  # target condition")
+    return "\n".join(
+        [
+            "# Written by `medimg new` from what it saw; every key: `medimg show config`.",
+            f"# {len(manifest)} cases, {space.kind}: {said}.",
+            f"# Patients: {patients or 'none named, so every case counts as its own'}.",
+            f"# Train with: medimg train {{this file}} -o runs/{source.stem or 'mine'}",
+            f"title: {_yaml(source.stem or source.name)}",
+            "seed: 0",
+            "data:",
+            *data,
+            *_split_lines(splits),
+            "preprocess:",
+            f"  size: {size}  # {seen}",
+            f"  channels: {3 if max(s[0] for s in shapes) == 3 else 1}",
+            "  resize: pad  # stretch, pad or crop",
+            "model:",
+            "  name: cnn",
+            "  widths: [32, 64, 128]",
+            "  convolutions: 2",
+            "  dropout: 0.2",
+            "fit:",
+            f"  epochs: {60 if few else 20}",
+            f"  batch_size: {32 if few else 128}",
+            "  optimizer: adamw",
+            "  lr: 0.001",
+            "  weight_decay: 0.05",
+            "  schedule: cosine",
+            "  warmup: 2",
+            f"  class_weights: {'balanced  # classes are uneven' if uneven else 'null'}",
+            "  monitor: val_loss  # the best epoch on val is kept",
+            f"  patience: {20 if few else 5}",
+            "  augment:",
+            "    flip_horizontal: false  # where left and right carry no meaning: true",
+            "    rotate: 10",
+            "    scale: 0.1",
+            "    shift: 0.05",
+            "    contrast: 0.1",
+            "",
+        ]
+    )
+
+
+def _split_lines(splits: list[str]) -> list[str]:
+    if splits:
+        brought = ", ".join(splits)
+        return [f"# The data bring the splits {brought}; absent ones are cut from train."]
+    return ["split: {train: 0.7, val: 0.1, calib: 0.1, test: 0.1}  # shares, by patient"]
+
+
+def _yaml(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,138 @@
+"""Index batches: which cases make up each training batch, drawn from an explicit generator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Sampler = Literal["natural", "weighted", "stratified"]
+
+
+def to_float(batch: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Return normalized float32 of stored integers: the only normalization.
+
+    Parameters
+    ----------
+    batch : uint8 or uint16 (B, C, [D,] H, W)
+    mean, std : float32 (C,)
+        Of the integers as shares of the largest one, in [0, 1].
+    """
+    top = 255.0 if batch.dtype == torch.uint8 else 65535.0
+    shape = (1, -1, *[1] * (batch.ndim - 2))
+    scale, offset = 1 / (std * top), -mean / std
+    floats = batch.to(torch.float32)
+    return floats.mul_(scale.view(shape)).add_(offset.view(shape))
+
+
+def batch_sizes(n: int, size: int) -> list[int]:
+    """Return how many cases each batch of an epoch holds.
+
+    A last batch of a single case joins the one before it: batch normalization cannot take one.
+    """
+    sizes = [size] * (n // size)
+    rest = n % size
+    if rest == 1 and sizes:
+        sizes[-1] += 1
+    elif rest:
+        sizes.append(rest)
+    return sizes
+
+
+class Batches:
+    """The batches of each epoch.
+
+    Parameters
+    ----------
+    classes : int64 (N,)
+        The class of each training case; only used by `weighted` and `stratified`.
+    size : int
+        Cases a batch.
+    sampler : {"natural", "weighted", "stratified"}
+        Every case once, shuffled; N draws with replacement at equal shares of the classes;
+        every case once, each batch with the shares of the classes in the whole, within one.
+    generator : torch.Generator
+        On the CPU; its state is the place in the sequence.
+    """
+
+    def __init__(
+        self,
+        classes: NDArray[np.int64],
+        size: int,
+        sampler: Sampler,
+        generator: torch.Generator,
+    ) -> None:
+        self.classes = torch.from_numpy(np.ascontiguousarray(classes))
+        self.sizes = batch_sizes(len(classes), size)
+        self.generator = generator
+        self._draw = {
+            "natural": self._natural,
+            "weighted": self._weighted,
+            "stratified": self._stratified,
+        }[sampler]
+        if sampler == "stratified":
+            counts = np.bincount(classes, minlength=int(classes.max()) + 1)
+            self._table = torch.from_numpy(stratified_counts(counts, self.sizes))
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def epoch(self) -> Iterator[torch.Tensor]:
+        """Yield int64 (B,) positions among the training cases for each batch of one epoch."""
+        yield from self._draw()
+
+    def _shuffled(self, n: int) -> torch.Tensor:
+        return torch.randperm(n, generator=self.generator)
+
+    def _natural(self) -> Iterator[torch.Tensor]:
+        return iter(torch.split(self._shuffled(len(self.classes)), self.sizes))
+
+    def _weighted(self) -> Iterator[torch.Tensor]:
+        counts = torch.bincount(self.classes)
+        weights = 1 / counts.double()[self.classes]
+        drawn = torch.multinomial(
+            weights, len(self.classes), replacement=True, generator=self.generator
+        )
+        return iter(torch.split(drawn, self.sizes))
+
+    def _stratified(self) -> Iterator[torch.Tensor]:
+        parts = []
+        order = torch.arange(len(self.sizes))
+        full = int((torch.tensor(self.sizes) == self.sizes[0]).sum())
+        order[:full] = self._shuffled(full)
+        for k, column in enumerate(self._table.T):
+            members = torch.nonzero(self.classes == k).flatten()
+            members = members[self._shuffled(len(members))]
+            parts.append(torch.split(members, column[order].tolist()))
+        for batch in zip(*parts, strict=True):
+            together = torch.cat(batch)
+            yield together[self._shuffled(len(together))]
+
+
+def stratified_counts(counts: NDArray[np.int64], sizes: Sequence[int]) -> NDArray[np.int64]:
+    """Return how many cases of each class (J, K) each batch holds.
+
+    Every entry is its exact share rounded down or up, rows sum to the batch sizes and columns
+    to the class counts. Such a table always exists (the integrality of flows); it is found as
+    a maximum flow of the units that rounding down leaves over.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_flow
+
+    j, k = len(sizes), len(counts)
+    total = int(counts.sum())
+    products = np.outer(sizes, counts)
+    floors = products // total
+    batch, label = np.nonzero(products % total)
+    source, sink = j + k, j + k + 1
+    tails = np.concatenate([np.full(j, source), batch, j + np.arange(k)])
+    heads = np.concatenate([np.arange(j), j + label, np.full(k, sink)])
+    left_of_batch = np.asarray(sizes) - floors.sum(axis=1)
+    left_of_class = counts - floors.sum(axis=0)
+    capacity = np.concatenate([left_of_batch, np.ones(len(batch), int), left_of_class])
+    graph = csr_array((capacity.astype(np.int32), (tails, heads)), shape=(j + k + 2,) * 2)
+    flow = maximum_flow(graph, source, sink).flow[:j, j : j + k]
+    return np.asarray(floors + flow.toarray(), np.int64)

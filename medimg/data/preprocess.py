@@ -1,0 +1,179 @@
+"""`Preprocess`: frozen and deterministic, from `Pixels` to the integers that the store keeps.
+
+The same integers are kept by the store and made in streaming prediction, so that training and
+use cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from medimg.data.options import Options, Positive
+from medimg.data.pixels import Pixels
+from medimg.errors import PixelError
+
+Length = Annotated[int, Field(ge=1, le=4096)]
+#: uint8 or uint16.
+Integers = NDArray[np.unsignedinteger[Any]]
+Resizer = Callable[[NDArray[np.float32], tuple[int, ...], np.float32], NDArray[np.float32]]
+
+#: Weights of R, G and B in the grey of a colour picture (ITU-R BT.601, section 2.5.1).
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+class Preprocess(Options):
+    """How the pixels of a case become integers of one shape.
+
+    Parameters
+    ----------
+    size : tuple of int, optional
+        [D,] H, W in pixels. None: the size of the first picture, which all must share.
+    channels : {1, 3}, optional
+        1 grey (BT.601 luma of RGB), 3 RGB (grey repeated). None: as the first picture.
+    resize : {"stretch", "pad", "crop"}
+        To `size` whatever the shape; by one factor and filled with the lowest value; by one
+        factor and cut to the centre.
+    spacing : tuple of float, optional
+        Millimetres along [D,] H, W to resample to before `size` is taken.
+    bits : {8, 16}
+        uint8 or uint16.
+    """
+
+    size: tuple[Length, ...] | None = Field(
+        None,
+        description="[D,] H, W; null: the size of the pictures, which must agree",
+        min_length=2,
+        max_length=3,
+    )
+    channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 RGB; null: as they are")
+    resize: Literal["stretch", "pad", "crop"] = Field("stretch", description="how to reach size")
+    spacing: tuple[Positive, ...] | None = Field(
+        None, description="resample to these mm along [D,] H, W first; null: no"
+    )
+    bits: Literal[8, 16] = Field(8, description="bits a stored pixel")
+
+    def resolved(self, first: Pixels) -> Preprocess:
+        """Return the preprocessing with `size` and `channels` filled in from a first case."""
+        channels, *size = first.array.shape
+        return Preprocess.model_validate(
+            self.model_dump()
+            | {"size": self.size or tuple(size), "channels": self.channels or channels}
+        )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape (C, [D,] H, W) of what `apply` gives; only where resolved."""
+        if self.size is None or self.channels is None:
+            raise ValueError("size and channels are not resolved yet")
+        return (self.channels, *self.size)
+
+    def apply(self, pixels: Pixels) -> Integers:
+        """Return uint8 or uint16 (C, [D,] H, W); `low` becomes 0, `high` the largest integer.
+
+        Raises
+        ------
+        PixelError
+            ``dimensions``, ``channels`` or ``no_spacing``.
+        """
+        shape = self.shape
+        array = pixels.array
+        if array.ndim != len(shape):
+            raise PixelError(
+                "dimensions",
+                f"pixels of shape {array.shape} where {shape} is wanted",
+                remedy="give images of the same number of dimensions, or set preprocess.size",
+            )
+        if pixels.valid is not None:
+            array = np.where(pixels.valid, array, np.float32(pixels.low))
+        array = _to_channels(array, shape[0])
+        if self.spacing is not None:
+            array = _resample(array, pixels.spacing_mm, self.spacing)
+        if array.shape != shape:
+            array = _RESIZERS[self.resize](array, shape[1:], np.float32(pixels.low))
+        return _to_integers(array, pixels.low, pixels.high, self.bits)
+
+
+def _to_channels(array: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    if array.shape[0] == channels:
+        return array
+    if array.shape[0] == 1:
+        return np.repeat(array, channels, axis=0)
+    if array.shape[0] == 3 and channels == 1:
+        return np.tensordot(LUMA, array, axes=1)[None].astype(np.float32)
+    raise PixelError(
+        "channels",
+        f"{array.shape[0]} channels where {channels} are wanted",
+        remedy="give grey or RGB pictures",
+    )
+
+
+def _to_integers(array: NDArray[np.float32], low: float, high: float, bits: int) -> Integers:
+    top = 2**bits - 1
+    scaled = (array - low) * (top / (high - low))
+    np.clip(np.rint(scaled, out=scaled), 0, top, out=scaled)
+    kind: type[np.unsignedinteger[Any]] = np.uint8 if bits == 8 else np.uint16
+    return np.asarray(scaled.astype(kind))
+
+
+def _scale(array: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Resize (C, [D,] H, W) one axis at a time: linear, antialiased where it shrinks."""
+    for axis, length in enumerate(size, start=1):
+        if array.shape[axis] != length:
+            array = _scale_axis(array, axis, length)
+    return array
+
+
+def _scale_axis(array: NDArray[np.float32], axis: int, length: int) -> NDArray[np.float32]:
+    from PIL import Image
+
+    moved = np.moveaxis(array, axis, -1)
+    flat = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
+    picture = Image.fromarray(flat).resize((length, flat.shape[0]), Image.Resampling.BILINEAR)
+    return np.moveaxis(np.asarray(picture).reshape(*moved.shape[:-1], length), -1, axis)
+
+
+def _resample(
+    array: NDArray[np.float32], have: tuple[float, ...] | None, want: tuple[float, ...]
+) -> NDArray[np.float32]:
+    if have is None or len(have) != len(want):
+        raise PixelError(
+            "no_spacing",
+            f"spacing {have} where resampling to {want} mm needs one",
+            remedy="leave preprocess.spacing out, or give files that state it",
+        )
+    lengths = zip(array.shape[1:], have, want, strict=True)
+    return _scale(array, tuple(max(1, round(n * h / w)) for n, h, w in lengths))
+
+
+def _stretch(
+    array: NDArray[np.float32], size: tuple[int, ...], low: np.float32
+) -> NDArray[np.float32]:
+    return _scale(array, size)
+
+
+def _pad(array: NDArray[np.float32], size: tuple[int, ...], low: np.float32) -> NDArray[np.float32]:
+    factor = min(s / n for s, n in zip(size, array.shape[1:], strict=True))
+    inner = tuple(
+        min(s, max(1, round(n * factor))) for s, n in zip(size, array.shape[1:], strict=True)
+    )
+    out = np.full((array.shape[0], *size), low, np.float32)
+    place = tuple(slice((s - n) // 2, (s - n) // 2 + n) for s, n in zip(size, inner, strict=True))
+    out[(slice(None), *place)] = _scale(array, inner)
+    return out
+
+
+def _crop(
+    array: NDArray[np.float32], size: tuple[int, ...], low: np.float32
+) -> NDArray[np.float32]:
+    factor = max(s / n for s, n in zip(size, array.shape[1:], strict=True))
+    outer = tuple(max(s, round(n * factor)) for s, n in zip(size, array.shape[1:], strict=True))
+    place = tuple(slice((n - s) // 2, (n - s) // 2 + s) for s, n in zip(size, outer, strict=True))
+    return _scale(array, outer)[(slice(None), *place)]
+
+
+_RESIZERS: dict[str, Resizer] = {"stretch": _stretch, "pad": _pad, "crop": _crop}

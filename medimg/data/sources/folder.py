@@ -1,0 +1,151 @@
+"""A folder with one subfolder a class, also below `train`, `val` and `test`."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from medimg.data.sources.formats import IMAGE_ENDINGS, READERS, sniff
+from medimg.data.sources.guard import stamp
+from medimg.errors import DataError, LabelError, PixelError, SourceNotFound
+
+#: Names that people give to the folders of a split -> the manifest's own.
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+    "calib": "calib",
+    "calibration": "calib",
+    "none": "none",
+}
+_FOLDER_SPLITS = ("train", "val", "valid", "validation", "test")
+
+
+@dataclass
+class Found:
+    """The files of a folder: images, and what was passed over."""
+
+    images: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+    def warn(self, folder: Path) -> None:
+        """Say what was passed over, once, with the first names."""
+        for what, names in (("hidden", self.hidden), ("no images", self.others)):
+            if names:
+                logging.getLogger("medimg.index").warning(
+                    "%s: %d files passed over (%s): %s",
+                    folder,
+                    len(names),
+                    what,
+                    some(names),
+                )
+
+
+def some(names: list[str], most: int = 3) -> str:
+    """Return the first few of `names`, for a message."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """Yield every file below `folder`, sorted, as a path relative to it with ``/``."""
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        inside = PurePosixPath(Path(parent).relative_to(folder).as_posix())
+        for name in sorted(files):
+            yield str(inside / name)
+
+
+def find(folder: Path) -> Found:
+    """Sort the files of a folder by content.
+
+    A file counts as an image where its content is one, and also where its name promises one:
+    a damaged picture must become a refusal later, never vanish here.
+    """
+    found = Found()
+    for name in walk(folder):
+        if any(part.startswith(".") for part in name.split("/")):
+            found.hidden.append(name)
+        elif _is_image(folder, name):
+            found.images.append(check_name(name, folder))
+        else:
+            found.others.append(name)
+    return found
+
+
+def rows(folder: Path) -> list[tuple[str, str, str]]:
+    """Return (source, class, split) of each image of a folder of classes.
+
+    Raises
+    ------
+    DataError, LabelError
+        No folders of classes, no images, or one class alone.
+    """
+    found = find(folder)
+    if not found.images:
+        raise SourceNotFound(
+            f"{folder} holds no images ({len(found.others)} other files)",
+            remedy="name the folder that holds one subfolder a class",
+        )
+    by_split = _splits_on_top(folder)
+    table = [_row(name, by_split) for name in found.images]
+    loose = [name for name, label, _ in table if not label]
+    if loose:
+        raise LabelError(
+            f"{folder}: {len(loose)} images lie in no folder of a class: {some(loose)}",
+            remedy="sort them into one subfolder a class, or give a table of labels (--labels)",
+        )
+    classes = {label for _, label, _ in table}
+    if len(classes) < 2:
+        raise LabelError(
+            f"{folder} holds one class alone, {classes.pop()}",
+            remedy="name the folder above it; two classes or more are wanted",
+        )
+    found.warn(folder)
+    return table
+
+
+def check_name(name: str, folder: Path) -> str:
+    """Return `name`; one that is no UTF-8 text cannot stand in a table and raises."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{folder}: the file name {printable(name)} is no UTF-8", remedy="rename the file"
+        ) from error
+    return name
+
+
+def printable(name: str) -> str:
+    """Return `name` as text that can be written anywhere."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_image(folder: Path, name: str) -> bool:
+    if name.lower().endswith(IMAGE_ENDINGS):
+        return True
+    try:
+        kind = sniff(stamp(f"{folder}/{name}"))
+    except PixelError:
+        return False
+    return kind in READERS or kind == "dicom"
+
+
+def _splits_on_top(folder: Path) -> bool:
+    names = [p.name.lower() for p in folder.iterdir() if p.is_dir() and p.name[0] != "."]
+    return bool(names) and all(name in _FOLDER_SPLITS for name in names)
+
+
+def _row(name: str, by_split: bool) -> tuple[str, str, str]:
+    parts = name.split("/")
+    split = SPLIT_NAMES.get(parts[0].lower(), "") if by_split and len(parts) > 1 else ""
+    inner = parts[1:] if split else parts
+    return name, inner[0] if len(inner) > 1 else "", split

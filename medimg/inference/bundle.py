@@ -1,0 +1,298 @@
+"""`ModelBundle`: a model as one folder: weights, preprocessing, classes, calibration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from medimg.calibrator import Calibrator
+from medimg.data.preprocess import Preprocess
+from medimg.data.store import ImageStore
+from medimg.errors import BundleError, MedimgError, PredictionsError
+from medimg.files import (
+    claim_folder,
+    fingerprint,
+    read_json,
+    sha256_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
+from medimg.inference.forward import chunks, forward, pick_device
+from medimg.labels import LabelSpace
+from medimg.models.build import ModelSpec, build_model
+from medimg.predictions import Predictions
+
+_WEIGHTS, _ABOUT, _CARD = "weights.safetensors", "bundle.json", "card.md"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelBundle:
+    """A network with all that its numbers need to mean what they say.
+
+    Parameters
+    ----------
+    model : nn.Module
+        ``(B, C, [D,] H, W)`` to logits ``(B, K)``; on the CPU.
+    spec : ModelSpec
+        How to build it again.
+    preprocess : Preprocess
+        Resolved.
+    mean, std : tuple of float (C,)
+        The normalization.
+    space : LabelSpace
+    logit_shift : tuple of float (K,)
+        What class weights and sampler added to the logits; subtracted again.
+    calibrator : Calibrator, optional
+    fingerprints : mapping of str to str
+        Of the data that it was trained on.
+    provenance : mapping
+        Versions, machine, seed.
+    """
+
+    model: nn.Module
+    spec: ModelSpec
+    preprocess: Preprocess
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    space: LabelSpace
+    logit_shift: tuple[float, ...]
+    calibrator: Calibrator | None = None
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bundle_id(self) -> str:
+        """The SHA-256 of weights, model, preprocessing, classes and calibrator."""
+        state = self.model.state_dict()
+        weights = [
+            fingerprint(name, list(t.shape), str(t.dtype), t.cpu().contiguous().numpy().tobytes())
+            for name, t in sorted(state.items())
+        ]
+        return fingerprint(weights, self._identity())
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "model": asdict(self.spec) | {"shape": list(self.spec.shape)},
+            "preprocess": self.preprocess.model_dump(mode="json"),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "space": self.space.to_dict(),
+            "logit_shift": list(self.logit_shift),
+            "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
+        }
+
+    def with_calibrator(self, calibrator: Calibrator | None) -> ModelBundle:
+        """Return the bundle with another calibrator."""
+        return replace(self, calibrator=calibrator)
+
+    def predict(
+        self, data: ImageStore, split: str | None = None, *, device: str = "auto"
+    ) -> Predictions:
+        """Return the predictions of a store's cases, of one split or of all.
+
+        Raises
+        ------
+        BundleError
+            A store of another preprocessing or other classes.
+        PredictionsError
+            A split without cases.
+        """
+        self.require_fit(data)
+        manifest = data.manifest
+        rows = np.arange(len(manifest)) if split is None else manifest.rows(split)
+        if not len(rows):
+            raise PredictionsError(
+                f"no case of split {split!r}; splits here: {sorted(set(manifest.split))}",
+                remedy="name one of them",
+            )
+        scores = self.logits(chunks(data, rows), len(rows), device=device)
+        return self.predictions(manifest.take(rows).frame, scores, manifest.targets[rows])
+
+    def logits(self, batches: Any, total: int, *, device: str = "auto") -> Any:
+        """Return logits float32 (N, K) of batches of preprocessed integers; see `forward`."""
+        where = pick_device(device)
+        self.model.to(where)
+        try:
+            return forward(
+                self.model,
+                batches,
+                total,
+                mean=self.mean,
+                std=self.std,
+                shift=self.logit_shift,
+                classes=self.space.k,
+                device=where,
+            )
+        finally:
+            self.model.to("cpu")
+
+    def predictions(self, frame: Any, scores: Any, targets: Any) -> Predictions:
+        """Return `Predictions` for the rows of a manifest's frame."""
+        own = ("case_id", "patient_id", "study_id", "source", "frame", "split")
+        patient = frame["patient_id"].to_numpy()
+        split = frame["split"].to_numpy()
+        return Predictions(
+            case_id=frame["case_id"].to_numpy(),
+            scores=scores,
+            kind="logits",
+            space=self.space,
+            targets=targets,
+            patient_id=patient if (patient != "").any() else None,
+            split=split if (split != "").any() else None,
+            calibrator=self.calibrator,
+            bundle_id=self.bundle_id,
+            metadata=frame[[c for c in frame if c not in own]],
+        )
+
+    def require_fit(self, store: ImageStore) -> None:
+        """Raise `BundleError` where a store's preprocessing or classes are others."""
+        if store.preprocess != self.preprocess:
+            raise BundleError(
+                f"the store's preprocessing ({store.preprocess}) is not the bundle's "
+                f"({self.preprocess})",
+                remedy="build the store with bundle.preprocess",
+            )
+        if store.manifest.space != self.space:
+            raise BundleError(
+                f"the store's classes {list(store.manifest.space.classes)} are not the bundle's "
+                f"{list(self.space.classes)}",
+                remedy="use the data set that it was made for, or predict without labels",
+            )
+
+    def save(self, folder: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write the bundle as a folder, `bundle.json` last."""
+        from safetensors.torch import save
+
+        folder = claim_folder(folder, _ABOUT, overwrite=overwrite)
+        state = {n: t.detach().cpu().contiguous() for n, t in self.model.state_dict().items()}
+        write_bytes(folder / _WEIGHTS, save(state))
+        about = {
+            "format": "medimg.bundle",
+            "format_version": 1,
+            "bundle_id": self.bundle_id,
+            **self._identity(),
+            "fingerprints": dict(self.fingerprints),
+            "provenance": dict(self.provenance),
+            "files": {_WEIGHTS: sha256_file(folder / _WEIGHTS)},
+        }
+        write_text(folder / _CARD, _card(self))
+        write_json(folder / _ABOUT, about | {"sha256": fingerprint(about)})
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, model: nn.Module | None = None) -> ModelBundle:
+        """Read a bundle; runs no code of it and downloads nothing.
+
+        Parameters
+        ----------
+        model : nn.Module, optional
+            The network to load the weights into; only wanted, and only taken, for one that
+            `build_model` did not make.
+
+        Raises
+        ------
+        BundleError
+            Incomplete, altered (by SHA-256) or of another version.
+        """
+        folder = Path(folder)
+        about = _read_about(folder)
+        for name, expected in about["files"].items():
+            path = folder / name
+            if not path.is_file() or sha256_file(path) != expected:
+                raise BundleError(
+                    f"{path} is missing or was altered (its SHA-256 is not the bundle's)",
+                    remedy="copy the bundle again from where it was made",
+                )
+        spec = ModelSpec(**about["model"] | {"shape": tuple(about["model"]["shape"])})
+        bundle = cls(
+            model=_load_weights(folder / _WEIGHTS, spec, model),
+            spec=spec,
+            preprocess=Preprocess.model_validate(about["preprocess"]),
+            mean=tuple(about["mean"]),
+            std=tuple(about["std"]),
+            space=LabelSpace.from_dict(about["space"]),
+            logit_shift=tuple(about["logit_shift"]),
+            calibrator=None
+            if about["calibrator"] is None
+            else Calibrator.from_dict(about["calibrator"]),
+            fingerprints=about["fingerprints"],
+            provenance=about["provenance"],
+        )
+        if bundle.bundle_id != about["bundle_id"]:
+            raise BundleError(
+                f"{folder}: the model is not the one that was saved",
+                remedy="give the module that the bundle was made with",
+            )
+        return bundle
+
+
+def _read_about(folder: Path) -> dict[str, Any]:
+    path = folder / _ABOUT
+    if not path.is_file():
+        raise BundleError(
+            f"{folder} holds no {_ABOUT}, so it is no finished bundle",
+            remedy="name the folder `bundle` of a finished run",
+        )
+    try:
+        about: dict[str, Any] = read_json(path)
+        stated = about.pop("sha256", None)
+    except (MedimgError, AttributeError) as error:
+        raise BundleError(f"{path} is unreadable", remedy="copy the bundle again") from error
+    if about.get("format") != "medimg.bundle" or about.get("format_version") != 1:
+        raise BundleError(
+            f"{path}: format {about.get('format')!r}, version {about.get('format_version')!r}",
+            remedy="this medimg reads medimg.bundle, version 1",
+        )
+    if stated != fingerprint(about):
+        raise BundleError(
+            f"{path} was altered (its SHA-256 is not the one it states)",
+            remedy="copy the bundle again from where it was made",
+        )
+    return about
+
+
+def _load_weights(path: Path, spec: ModelSpec, model: nn.Module | None) -> nn.Module:
+    from safetensors.torch import load_file
+
+    if spec.name == "custom":
+        if model is None:
+            raise BundleError(
+                f"{path.parent} holds the weights of a module of its maker's own",
+                remedy="give the module: ModelBundle.load(path, model=module)",
+            )
+    elif model is not None:
+        raise BundleError(f"{path.parent} builds its own {spec.name}", remedy="leave model out")
+    else:
+        model = build_model(spec.name, shape=spec.shape, classes=spec.classes, **spec.options)
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise BundleError(
+            f"{path} does not fit the model: {error}", remedy="give the right module"
+        ) from error
+    return model.eval()
+
+
+def _card(bundle: ModelBundle) -> str:
+    """Return a first model card; people are meant to go on with it."""
+    size = sum(p.numel() for p in bundle.model.parameters())
+    lines: Sequence[str] = (
+        f"# {bundle.spec.name}, {size:,} parameters",
+        "",
+        f"- Input: {' x '.join(map(str, bundle.spec.shape))} (channels first)",
+        f"- Classes ({bundle.space.kind}): {', '.join(bundle.space.classes)}",
+        f"- Target condition: {bundle.space.positive or 'none named'}",
+        f"- Calibration: {bundle.calibrator.method if bundle.calibrator else 'none'}",
+        "",
+        "Intended use, population, limits: to be written by its author.",
+        "Research software; not a medical device.",
+        "",
+    )
+    return "\n".join(lines)

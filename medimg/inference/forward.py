@@ -1,0 +1,92 @@
+"""Model and pixels to logits and `Predictions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from medimg.data.batches import to_float
+from medimg.data.preprocess import Integers
+from medimg.data.store import ImageStore
+from medimg.errors import UsageError
+from medimg.progress import Progress
+
+#: Input values a batch: keeps the memory of a forward pass bounded whatever the picture's size.
+_VALUES, _MOST = 2**22, 1024
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """Return the device of a name; ``"auto"`` is CUDA where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device {device!r} is unknown", remedy="auto, cpu or cuda") from error
+    if picked.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {device!r}: there is no CUDA device", remedy="use auto or cpu")
+    return picked
+
+
+def batch_length(shape: Sequence[int]) -> int:
+    """Return how many cases of a shape (C, [D,] H, W) go through a network at once."""
+    return max(1, min(_MOST, _VALUES // prod(shape)))
+
+
+def chunks(store: ImageStore, rows: NDArray[np.intp]) -> Iterator[Integers]:
+    """Yield the pixels of `rows` in batches."""
+    length = batch_length(store.shape)
+    for start in range(0, len(rows), length):
+        yield store.read(rows[start : start + length])
+
+
+def to_device(integers: Integers, device: torch.device) -> Tensor:
+    """Return stored integers as a tensor on `device`."""
+    return torch.from_numpy(integers).to(device)
+
+
+@torch.inference_mode()
+def forward(
+    model: nn.Module,
+    batches: Iterable[Integers],
+    total: int,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    shift: Sequence[float],
+    classes: int,
+    device: torch.device,
+    label: str | None = "predicting",
+) -> NDArray[np.float32]:
+    """Return logits float32 (N, K), in float32 and evaluation mode.
+
+    Parameters
+    ----------
+    batches : iterable of uint8 or uint16 (B, C, [D,] H, W)
+    total : int
+        N, for the progress.
+    mean, std : sequence of float (C,)
+        The normalization.
+    shift : sequence of float (K,)
+        Subtracted from the logits.
+    label : str, optional
+        What the progress says; None shows none.
+    """
+    training = model.training
+    model.eval()
+    mean_, std_, shift_ = (
+        torch.tensor(v, dtype=torch.float32, device=device) for v in (mean, std, shift)
+    )
+    out = [np.empty((0, classes), np.float32)]
+    with Progress(label or "", total, "cases", shown=label is not None) as progress:
+        for integers in batches:
+            logits = model(to_float(to_device(integers, device), mean_, std_)) - shift_
+            out.append(logits.to(torch.float32).cpu().numpy())
+            progress.advance(len(integers))
+    model.train(training)
+    return np.concatenate(out)

@@ -1,0 +1,291 @@
+"""The whole flow on one page: a config in, a run folder out. No technique of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medimg.config import RunConfig, load_config
+from medimg.data.audit import audit
+from medimg.data.fetch import find_data
+from medimg.data.index import index
+from medimg.data.manifest import Manifest
+from medimg.data.splits import split
+from medimg.data.store import ImageStore
+from medimg.errors import FolderExists, Refusal, SourceNotFound
+from medimg.evaluation.calibration import fit_calibrator
+from medimg.evaluation.evaluate import evaluate
+from medimg.evaluation.result import Evaluation
+from medimg.files import (
+    ERRORS_CSV,
+    claim_folder,
+    fingerprint,
+    lock,
+    write_json,
+    write_refusals,
+    write_text,
+)
+from medimg.inference.bundle import ModelBundle
+from medimg.models.build import build_model
+from medimg.predictions import Predictions
+from medimg.provenance import provenance
+from medimg.report.write import Example, write_report
+from medimg.training.checkpoint import Checkpoint
+from medimg.training.fit import fit
+
+_MARKER = "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a finished run left."""
+
+    folder: Path
+    bundle: ModelBundle
+    history: list[dict[str, Any]]
+    evaluation: Evaluation
+    refusals: list[Refusal]
+
+
+def run(
+    config: RunConfig | str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    near: Sequence[Path] = (),
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Run:
+    """Train, calibrate and evaluate by a config, and write the run folder `out`.
+
+    Parameters
+    ----------
+    config : RunConfig or path
+    near : sequence of path
+        Further folders in which a relative `data.source` is looked for; the config's own is
+        one where a path is given.
+    overwrite : bool
+        Replace a run that is there.
+    resume : bool
+        Go on with one that was begun and not finished.
+
+    Raises
+    ------
+    FolderExists
+        A run is there and neither `overwrite` nor `resume` fits it.
+    MedimgError
+        Whatever the steps refuse.
+    """
+    if not isinstance(config, RunConfig):
+        near = [*near, Path(config).resolve().parent]
+        config = load_config(config)
+    out = _claim(Path(out), overwrite=overwrite, resume=resume)
+    with lock(out):
+        start = time.monotonic()
+        write_text(out / "config.yaml", config.to_yaml())
+        store = _prepare(config, near, out)
+        bundle, history = _train(config, store, out)
+        bundle, before = _calibrate(config, bundle, store, out)
+        bundle.save(out / "bundle", overwrite=True)
+        predictions = bundle.predict(store, "test", device=config.device)
+        predictions.save(out / "predictions" / "test.csv")
+        evaluation = _report(config, store, predictions, history, before, out)
+        about = provenance(seed=config.seed, device=config.device)
+        write_json(out / "provenance.json", about)
+        write_json(
+            out / _MARKER,
+            {
+                "bundle_id": bundle.bundle_id,
+                "refused": len(store.refusals),
+                "epochs": len(history),
+                "seconds": round(time.monotonic() - start, 3),
+            },
+        )
+    return Run(out, bundle, history, evaluation, store.refusals)
+
+
+def open_manifest(config: RunConfig, near: Sequence[Path] = ()) -> tuple[Manifest, Path]:
+    """Return the manifest that a config names, not split yet, and its source."""
+    source = _first(config.data.source, near)
+    options = config.data.model_dump(exclude={"source", "labels", "cache", "keep_ids"})
+    labels = config.data.labels
+    return index(
+        source, labels=None if labels is None else find_data(labels, near), **options
+    ), source
+
+
+def _first(sources: str | tuple[str, ...], near: Sequence[Path]) -> Path:
+    """Return the first source that is there; where none is, say so of the first."""
+    if isinstance(sources, str):
+        sources = (sources,)
+    for source in sources:
+        with contextlib.suppress(SourceNotFound):
+            return find_data(source, near)
+    return find_data(sources[0], near)
+
+
+def open_store(config: RunConfig, manifest: Manifest, source: Path) -> ImageStore:
+    """Return the decoded pixels of a manifest, from the cache where they are there."""
+    folder = Path(config.data.cache) if config.data.cache else cache_folder()
+    key = fingerprint(str(source.resolve()), config.preprocess.model_dump(mode="json"))
+    return ImageStore.build(
+        manifest, config.preprocess, folder / key[:16], keep_ids=config.data.keep_ids
+    )
+
+
+def cache_folder() -> Path:
+    """Return the user's cache of decoded pixels; made for the user alone (mode 0700)."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    folder = base / "medimg" / "stores"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
+
+
+def _claim(out: Path, *, overwrite: bool, resume: bool) -> Path:
+    if resume and (out / ".medimg").is_file() and not (out / _MARKER).is_file():
+        return out
+    try:
+        return claim_folder(out, _MARKER, overwrite=overwrite)
+    except FolderExists as error:
+        if (out / ".medimg").is_file() and not (out / _MARKER).is_file():
+            remedy = "give --resume to go on with it, or --overwrite to replace it"
+            raise FolderExists(error.message, remedy=remedy) from None
+        raise
+
+
+def _prepare(config: RunConfig, near: Sequence[Path], out: Path) -> ImageStore:
+    manifest, source = open_manifest(config, near)
+    manifest = split(manifest, **config.split.model_dump(), seed=config.seed)
+    manifest.save(out / "manifest.csv")
+    store = open_store(config, manifest, source)
+    write_refusals(out / ERRORS_CSV, store.refusals)
+    audit(store).require_clean(config.audit.allow)
+    return store
+
+
+def _train(
+    config: RunConfig, store: ImageStore, out: Path
+) -> tuple[ModelBundle, list[dict[str, Any]]]:
+    model = build_model(
+        config.model.name,
+        shape=store.shape,
+        classes=store.manifest.space.k,
+        seed=config.seed,
+        **config.model.options,
+    )
+    return fit(
+        model,
+        store,
+        config.fit,
+        seed=config.seed,
+        device=config.device,
+        log=_logger(out / "log.jsonl"),
+        checkpoint=Checkpoint(out / "checkpoint"),
+    )
+
+
+def _logger(path: Path) -> Callable[[dict[str, Any]], None]:
+    start = time.monotonic()
+
+    def log(row: dict[str, Any]) -> None:
+        text = json.dumps(row | {"elapsed": round(time.monotonic() - start, 3)}, allow_nan=False)
+        with path.open("a", encoding="utf-8") as handle:
+            handle.write(text + "\n")
+
+    return log
+
+
+def _calibrate(
+    config: RunConfig, bundle: ModelBundle, store: ImageStore, out: Path
+) -> tuple[ModelBundle, bool]:
+    """Return the bundle with its calibrator, and whether it got one."""
+    if not len(store.manifest.rows("calib")):
+        return bundle, False
+    predictions = bundle.predict(store, "calib", device=config.device)
+    predictions.save(out / "predictions" / "calib.csv")
+    if not config.calibration.temperature:
+        return bundle, False
+    return bundle.with_calibrator(fit_calibrator(predictions)), True
+
+
+def _report(
+    config: RunConfig,
+    store: ImageStore,
+    predictions: Predictions,
+    history: list[dict[str, Any]],
+    calibrated: bool,
+    out: Path,
+) -> Evaluation:
+    about = provenance(seed=config.seed, device=config.device) | {
+        "manifest": store.manifest.fingerprint,
+        "bundle": predictions.bundle_id,
+        "model": config.model.name,
+    }
+    evaluation = evaluate(predictions, config.evaluate, provenance=about)
+    raw = predictions.with_calibrator(None)
+    write_report(
+        out / "report",
+        evaluation,
+        history=history,
+        examples=pick_examples(predictions, store),
+        title=config.title or "medimg report",
+        notes=_notes(config, store, calibrated),
+        before=evaluate(raw, config.evaluate) if calibrated else None,
+    )
+    return evaluation
+
+
+def _notes(config: RunConfig, store: ImageStore, calibrated: bool) -> list[str]:
+    notes = [
+        f"Known and accepted: {finding} Reason: {config.audit.allow[finding.code]}"
+        for finding in audit(store).findings
+    ]
+    if store.refusals:
+        notes.append(f"{len(store.refusals)} cases could not be read; errors.csv names them.")
+    counts = {r["split"]: r["cases"] for r in store.manifest.counts().to_dict("records")}
+    said = ", ".join(f"{name} {n}" for name, n in counts.items())
+    fitted = (
+        f"calibrated on calib ({counts.get('calib')} cases)" if calibrated else "not calibrated"
+    )
+    return [*notes, f"Cases: {said}. Probabilities are {fitted}."]
+
+
+def pick_examples(predictions: Predictions, store: ImageStore, most: int = 6) -> list[Example]:
+    """Return the most confident wrong and right cases of each, wrong ones first."""
+    space = predictions.space
+    if not space.exclusive:
+        return []
+    probabilities = predictions.probabilities
+    predicted = probabilities.argmax(axis=1)
+    target = np.where(predictions.known, np.nan_to_num(predictions.targets).argmax(axis=1), -1)
+    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    order = order[target[order] >= 0]
+    right = (predicted == target)[order]
+    rows = np.concatenate([order[~right][:most], order[right][:most]])
+    row_of = {case: row for row, case in enumerate(store.manifest.case_id)}
+    return [
+        Example(
+            image=_picture(store.read(np.array([row_of[predictions.case_id[row]]]))[0]),
+            case_id=predictions.case_id[row],
+            target=space.classes[target[row]],
+            predicted=space.classes[predicted[row]],
+            probability=float(probabilities[row, predicted[row]]),
+        )
+        for row in rows
+    ]
+
+
+def _picture(integers: Any) -> Any:
+    """Return uint8 (H, W) or (H, W, 3); of a volume the middle slice."""
+    if integers.ndim == 4:
+        integers = integers[:, integers.shape[1] // 2]
+    if integers.dtype == np.uint16:
+        integers = (integers >> 8).astype(np.uint8)
+    return integers[0] if len(integers) == 1 else np.moveaxis(integers, 0, -1)

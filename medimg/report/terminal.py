@@ -1,0 +1,153 @@
+"""`print_table`: an evaluation in the terminal, or as plain text where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from medimg.evaluation.result import Estimate, Evaluation
+from medimg.report.page import (
+    CONDITIONAL,
+    DISCLAIMER,
+    in_reading_order,
+    interval_text,
+    label,
+    method_text,
+    per_class_names,
+    task_text,
+    value_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+WIDTH = 100
+#: Room for the name of a class, and for one number over its interval, in letters.
+NAME, CELL = 16, 13
+
+
+def print_table(evaluation: Evaluation, console: Console | None = None) -> None:
+    """Print every number of an evaluation with its interval, method, unit and n.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What to print.
+    console : rich.console.Console, optional
+        Where to; standard output by default, 100 columns wide where that is no terminal. Of a
+        wider one 100 columns are used.
+    """
+    from rich.console import Console
+
+    if console is None:
+        console = Console() if Console().is_terminal else Console(width=WIDTH)
+    words, reasons = _Words(console), _Reasons()
+    width = min(console.width, WIDTH)
+    parts: list[Table | Text] = [words(_heading(evaluation)), _metrics(evaluation, words, reasons)]
+    for names in _chunks(per_class_names(evaluation), max((width - NAME) // CELL, 1)):
+        parts.append(_per_class(evaluation.per_class, names, words, reasons))
+        parts += map(words, _methods(evaluation.per_class, names))
+    parts += map(words, reasons.lines())
+    parts.append(words(f"\n{CONDITIONAL} {DISCLAIMER}"))
+    for part in parts:
+        console.print(part, width=width)
+
+
+class _Words:
+    """Text as this console can show it: no markup, no control codes, no foreign letters."""
+
+    def __init__(self, console: Console) -> None:
+        self.encoding = console.encoding
+
+    def __call__(self, words: str) -> Text:
+        from rich.text import Text
+
+        seen = "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in words)
+        if not self.encoding.lower().startswith("utf"):
+            seen = seen.replace("–", "-").encode(self.encoding, "replace").decode(self.encoding)
+        return Text(seen)
+
+
+class _Reasons:
+    """Numbers the reasons why something is missing, so that each is written once."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[str, int] = {}
+
+    def interval(self, estimate: Estimate) -> str:
+        """Return the interval and the mark of the reason, whichever there are."""
+        interval, reason = interval_text(estimate), estimate.reason
+        if reason is None:
+            return interval or "none"
+        number = self.numbers.setdefault(reason, len(self.numbers) + 1)
+        return f"{interval or 'none'} [{number}]"
+
+    def lines(self) -> Iterable[str]:
+        return (f"[{number}] {reason}" for reason, number in self.numbers.items())
+
+
+def _heading(evaluation: Evaluation) -> str:
+    of = "" if evaluation.n_patients is None else f" of {evaluation.n_patients:,} patients"
+    calibrated = "calibrated" if evaluation.calibrated else "not calibrated"
+    return (
+        f"{evaluation.split}: {evaluation.n:,} cases{of}; {task_text(evaluation.space)}; "
+        f"probabilities {calibrated}"
+    )
+
+
+def _metrics(evaluation: Evaluation, words: _Words, reasons: _Reasons) -> Table:
+    names = ["metric", "value", "95% interval", "method", "unit", "cases"]
+    names += [] if evaluation.n_patients is None else ["patients"]
+    table = _table(*map(words, names), right=("value", "cases", "patients"))
+    for name, e in in_reading_order(evaluation).items():
+        method = method_text(e).split(", by ")[0]
+        cells = [label(name), value_text(e), reasons.interval(e), method, e.unit]
+        counts = [e.n] if evaluation.n_patients is None else [e.n, e.n_patients]
+        table.add_row(*map(words, cells + ["–" if n is None else f"{n:,}" for n in counts]))
+    return table
+
+
+def _per_class(
+    rows: Mapping[str, Mapping[str, Estimate]],
+    names: Sequence[str],
+    words: _Words,
+    reasons: _Reasons,
+) -> Table:
+    labels = [label(name) for name in names]
+    table = _table(*map(words, ("class", *labels)), right=labels)
+    for class_name, row in rows.items():
+        found = [row.get(name) for name in names]
+        cells = ["" if e is None else f"{value_text(e)}\n{reasons.interval(e)}" for e in found]
+        table.add_row(*map(words, (class_name, *cells)))
+    return table
+
+
+def _methods(rows: Mapping[str, Mapping[str, Estimate]], names: Sequence[str]) -> Iterable[str]:
+    """Yield each method with the columns that it made and the n that they rest on."""
+    methods: dict[str, list[str]] = {}
+    for name in names:
+        column = [row[name] for row in rows.values() if name in row]
+        few, many = min(e.n for e in column), max(e.n for e in column)
+        n = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+        for method in dict.fromkeys(method_text(e) for e in column if e.low is not None):
+            methods.setdefault(method, []).append(f"{label(name)} (n {n})")
+    for method, columns in methods.items():
+        yield f"{method}: {', '.join(columns)}"
+
+
+def _table(*names: Text, right: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in names:
+        justify: Literal["right", "left"] = "right" if name.plain in right else "left"
+        least, most = (min(len(name), CELL - 2), CELL) if justify == "right" else (None, None)
+        table.add_column(name, justify=justify, overflow="fold", min_width=least, max_width=most)
+    return table
+
+
+def _chunks(names: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (names[i : i + size] for i in range(0, len(names), size))

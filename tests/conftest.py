@@ -1,0 +1,33 @@
+"""What every test has at hand: the real data, where they are, and a home of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of the real data sets; a test that asks for it carries the marker `data`."""
+    named = os.environ.get("MEDIMG_DATA")
+    place = Path(named) if named else REPOSITORY.parent / "shared" / "data"
+    if not (place / "medmnist").is_dir():
+        pytest.skip(f"no real data in {place} (set MEDIMG_DATA)")
+    return place
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the key, caches and settings of whoever runs the tests out of them."""
+    home = tmp_path_factory.mktemp("home")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("MEDIMG_KEY_FILE", str(home / "key"))
+    patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    patch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    yield
+    patch.undo()

@@ -1,0 +1,382 @@
+"""`evaluate`: values, intervals, reasons, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+from sklearn import metrics as sk
+
+from medimg.errors import PredictionsError, UsageError
+from medimg.evaluation.calibration import fit_calibrator
+from medimg.evaluation.evaluate import evaluate, thin
+from medimg.evaluation.intervals import wilson
+from medimg.evaluation.options import EvaluateOptions
+from medimg.labels import LabelSpace
+from medimg.predictions import Predictions
+
+FEW = EvaluateOptions(resamples=200)
+COMMON = {
+    *("accuracy", "balanced_accuracy", "recall_macro", "specificity_macro", "precision_macro"),
+    *("f1_macro", "auroc_macro", "average_precision_macro", "brier", "nll", "ece"),
+}
+OF_CONDITION = {
+    *("sensitivity", "specificity", "ppv", "npv", "auroc", "average_precision", "ece_top_label"),
+}
+
+
+def from_labels(y, p1, **more):
+    """Return two-class predictions of labels (N,) and probabilities of the second class."""
+    space = more.pop("space", LabelSpace(("well", "ill"), positive="ill"))
+    p = np.stack([1 - np.asarray(p1), p1], axis=1).astype(np.float32)
+    ids = [f"c{i:05d}" for i in range(len(y))]
+    return Predictions(ids, p, "probabilities", space, space.one_hot(y), **more)
+
+
+@pytest.mark.parametrize(
+    ("k", "kind", "names"),
+    [
+        (4, "multiclass", COMMON),
+        (2, "multiclass", COMMON | OF_CONDITION),
+        (4, "ordinal", COMMON | {"grade_error", "quadratic_kappa"}),
+        (4, "multilabel", COMMON | {"exact_match"}),
+        (1, "multilabel", COMMON | {"exact_match"}),
+    ],
+)
+def test_every_metric_is_there_with_its_interval(make, k, kind, names):
+    result = evaluate(make(300, k, kind=kind, positive="b" if k == 2 else None), FEW)
+    assert set(result.metrics) == names
+    assert set(result.per_class) == set(result.space.classes)
+    for name, estimate in result.metrics.items():
+        if name.startswith("ece"):
+            assert (estimate.method, estimate.low) == ("none", None)
+            assert "plug-in" in estimate.reason
+        else:
+            assert estimate.low < estimate.value < estimate.high, name
+            assert estimate.method in ("wilson", "bootstrap")
+    for row in result.per_class.values():
+        assert list(row) == [
+            *("recall", "specificity", "precision", "f1", "auroc", "average_precision"),
+        ]
+        assert all(e.low < e.value < e.high for e in row.values())
+
+
+def test_values_agree_with_sklearn(make):
+    predictions = make(400, 4)
+    y, p = predictions.targets.argmax(axis=1), predictions.probabilities
+    hat, found = p.argmax(axis=1), evaluate(predictions, FEW).metrics
+    expected = {
+        "accuracy": sk.accuracy_score(y, hat),
+        "balanced_accuracy": sk.balanced_accuracy_score(y, hat),
+        "precision_macro": sk.precision_score(y, hat, average="macro"),
+        "f1_macro": sk.f1_score(y, hat, average="macro"),
+        "auroc_macro": sk.roc_auc_score(y, p, multi_class="ovr"),
+        "average_precision_macro": sk.average_precision_score(predictions.targets, p),
+        "nll": sk.log_loss(y, p),
+    }
+    for name, value in expected.items():
+        assert found[name].value == pytest.approx(value, abs=1e-12), name
+
+
+def test_target_condition_defines_sensitivity_and_its_neighbours():
+    y = [1] * 20 + [0] * 80
+    p1 = [0.9] * 15 + [0.1] * 5 + [0.8] * 10 + [0.2] * 70
+    found = evaluate(from_labels(y, p1), FEW).metrics
+    for name, k, n in [
+        ("sensitivity", 15, 20),
+        ("specificity", 70, 80),
+        ("ppv", 15, 25),
+        ("npv", 70, 75),
+        ("accuracy", 85, 100),
+    ]:
+        e = found[name]
+        assert (e.value, e.n, e.method) == (pytest.approx(k / n), n, "wilson")
+        assert (e.low, e.high) == pytest.approx(wilson(k, n))
+    mirrored = evaluate(
+        from_labels(y, p1, space=LabelSpace(("well", "ill"), positive="well")), FEW
+    ).metrics
+    assert mirrored["sensitivity"].value == pytest.approx(70 / 80)
+    assert mirrored["auroc"].value == pytest.approx(found["auroc"].value, abs=1e-12)
+    assert mirrored["average_precision"].value != found["average_precision"].value
+
+
+def test_without_a_target_condition_its_metrics_are_null_with_the_reason(make):
+    found = evaluate(make(200, 2), FEW).metrics
+    for name in ("sensitivity", "specificity", "ppv", "npv", "average_precision"):
+        assert found[name].value is None
+        assert "no target condition" in found[name].reason
+    assert found["auroc"].value == pytest.approx(found["auroc_macro"].value, abs=1e-12)
+
+
+def test_auroc_is_the_same_for_both_classes_where_probabilities_saturate():
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, 300)
+    z = np.stack([np.zeros(300), 30 * (rng.normal(size=300) + y)], axis=1)
+    space = LabelSpace(("a", "b"))
+    p = Predictions([f"{i:03d}" for i in range(300)], z, "logits", space, space.one_hot(y))
+    row = evaluate(p, FEW).per_class
+    assert row["a"]["auroc"].value == pytest.approx(row["b"]["auroc"].value, abs=1e-12)
+
+
+def test_shuffling_the_rows_changes_no_number(make):
+    p = make(300, 3, images=3, unknown=0.1)
+    order = np.random.default_rng(5).permutation(len(p))
+    shuffled = Predictions(
+        p.case_id[order],
+        p.scores[order],
+        p.kind,
+        p.space,
+        p.targets[order],
+        patient_id=p.patient_id[order],
+        split=p.split[order],
+    )
+    one, two = (evaluate(q, FEW) for q in (p, shuffled))
+    assert one == two
+    assert json.dumps(one.to_dict()) == json.dumps(two.to_dict())
+
+
+def test_seed_changes_resampled_intervals_alone(make):
+    p = make(200, 3)
+    one, two = (evaluate(p, EvaluateOptions(resamples=200, seed=s)).metrics for s in (0, 1))
+    assert one["brier"].value == two["brier"].value
+    assert one["brier"].low != two["brier"].low
+    assert one["accuracy"] == two["accuracy"]
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "ordinal", "multilabel"])
+def test_unknown_targets_are_left_out(make, kind):
+    p = make(300, 3, kind=kind, unknown=0.3, images=2)
+    kept = p.take(p.known)
+    assert evaluate(p, FEW).n == len(kept) < 300 or kind == "multilabel"
+    ours, theirs = evaluate(p, FEW).to_dict(), evaluate(kept, FEW).to_dict()
+    del ours["provenance"], theirs["provenance"]
+    assert ours == theirs
+
+
+def test_unknown_labels_are_counted_label_by_label(make):
+    p = make(300, 3, kind="multilabel", unknown=0.4)
+    result = evaluate(p, FEW)
+    for k, c in enumerate(p.space.classes):
+        assert result.per_class[c]["auroc"].n == (~np.isnan(p.targets[:, k])).sum()
+        assert result.per_class[c]["recall"].n == (p.targets[:, k] == 1).sum()
+        assert sum(result.confusion[k]) == result.per_class[c]["auroc"].n
+    assert sum(b.count for b in result.reliability) == (~np.isnan(p.targets)).sum()
+
+
+def test_several_images_a_patient_widen_the_interval_and_name_the_patient():
+    rng = np.random.default_rng(0)
+    y = np.repeat(rng.integers(0, 2, 120), 5)
+    shift = np.repeat(rng.normal(size=120), 5)
+    p1 = 1 / (1 + np.exp(-(2 * y - 1 + shift + 0.3 * rng.normal(size=600))))
+    patients = np.asarray([f"P{i // 5:03d}" for i in range(600)])
+    by_image = evaluate(from_labels(y, p1), FEW)
+    by_patient = evaluate(from_labels(y, p1, patient_id=patients), FEW)
+    assert (by_image.n_patients, by_patient.n_patients) == (None, 120)
+    for name in ("accuracy", "auroc", "sensitivity", "brier"):
+        one, many = by_image.metrics[name], by_patient.metrics[name]
+        assert one.value == many.value
+        assert many.high - many.low > 1.5 * (one.high - one.low)
+        assert (one.unit, many.unit, many.method) == ("case", "patient", "bootstrap")
+    assert by_patient.metrics["sensitivity"].n_patients == len(set(patients[y == 1]))
+
+
+def test_one_image_a_patient_is_independent(make):
+    e = evaluate(make(200, 3, images=1), FEW).metrics["accuracy"]
+    assert (e.method, e.unit, e.n_patients) == ("wilson", "patient", 200)
+
+
+def test_fewer_than_ten_patients_of_a_class_give_no_resampled_interval():
+    y = np.asarray([1] * 9 + [0] * 91)
+    p1 = np.where(y == 1, 0.6, 0.4) + 0.3 * np.sin(np.arange(100))
+    found = evaluate(from_labels(y, p1, patient_id=[f"P{i:03d}" for i in range(100)]), FEW).metrics
+    for name in ("auroc", "auroc_macro", "f1_macro", "brier", "nll"):
+        e = found[name]
+        assert e.value is not None
+        assert (e.low, e.method, e.reason) == (
+            None,
+            "none",
+            "fewer than ten patients with 'ill' (9)",
+        )
+    assert found["sensitivity"].method == "wilson"
+
+
+def test_perfect_ranking_is_not_given_an_interval_of_no_width():
+    y = [0] * 30 + [1] * 30
+    found = evaluate(from_labels(y, np.linspace(0.01, 0.99, 60)), FEW).metrics
+    assert found["auroc"].value == 1
+    assert (found["auroc"].low, found["auroc"].high) == (None, None)
+    assert "spread" in found["auroc"].reason
+    assert found["accuracy"].low == pytest.approx(wilson(60, 60)[0])
+
+
+def test_one_class_only_gives_nulls_with_reasons():
+    result = evaluate(from_labels([1] * 30, np.linspace(0.3, 0.9, 30)), FEW)
+    found = result.metrics
+    for name in ("auroc", "average_precision", "auroc_macro", "specificity"):
+        assert found[name].value is None
+        assert found[name].reason
+    assert found["accuracy"].value is not None
+    assert found["brier"].value is not None and found["brier"].low is None
+    assert result.roc == {}
+    json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_class_that_is_absent_or_never_predicted_is_named():
+    space = LabelSpace(("a", "b", "c", "d"))
+    y = np.asarray([0, 1, 2] * 20)
+    scores = np.tile([1.0, 0, 0, 0], (60, 1)) + np.eye(4)[y] * [[1, 2.0, 0.5, 0]]
+    ids = [f"{i:02d}" for i in range(60)]
+    result = evaluate(Predictions(ids, scores, "logits", space, space.one_hot(y)), FEW)
+    found, row = result.metrics, result.per_class
+    assert row["d"]["recall"].reason == "no case with 'd'"
+    assert row["d"]["auroc"].reason == "no case with 'd'"
+    assert row["c"]["precision"].reason == "no case was predicted as 'c'"
+    assert "left out, not defined: d" in found["auroc_macro"].reason
+    assert "counted as 0, never predicted: c" in found["precision_macro"].reason
+    y_hat = scores.argmax(axis=1)
+    assert found["precision_macro"].value == pytest.approx(
+        sk.precision_score(y, y_hat, average="macro", zero_division=0)
+    )
+
+
+def test_multilabel_accuracy_of_a_silent_model_does_not_stand_alone():
+    rng = np.random.default_rng(0)
+    space = LabelSpace(tuple(f"finding {i}" for i in range(14)), "multilabel")
+    targets = (rng.random((1000, 14)) < 0.053).astype(np.float32)
+    scores = rng.normal(-4, 0.1, size=(1000, 14))
+    found = evaluate(
+        Predictions([f"{i:04d}" for i in range(1000)], scores, "logits", space, targets), FEW
+    ).metrics
+    assert found["accuracy"].value > 0.94
+    assert found["exact_match"].value < 0.5
+    assert found["auroc_macro"].value == pytest.approx(0.5, abs=0.05)
+    assert found["recall_macro"].value == 0
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "ordinal", "multilabel"])
+def test_result_is_json_without_nan(make, kind):
+    for n in (1, 3, 40):
+        result = evaluate(make(n, 3, kind=kind), FEW, provenance={"run": "x"})
+        again = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+        assert again["n"] == n
+        assert again["provenance"]["run"] == "x"
+        assert again["provenance"]["evaluation"]["resamples"] == 200
+
+
+def test_confusion_and_reliability_are_of_the_cases(make):
+    p = make(300, 3)
+    result = evaluate(p, FEW)
+    y, q = p.targets.argmax(axis=1), p.probabilities
+    assert np.array_equal(result.confusion, sk.confusion_matrix(y, q.argmax(axis=1)))
+    assert sum(b.count for b in result.reliability) == 300
+    assert len(result.reliability) == 15
+    gap = sum(b.count * abs(b.confidence - b.frequency) for b in result.reliability if b.count)
+    assert gap / 300 == pytest.approx(result.metrics["ece"].value)
+    assert result.reliability[0].confidence is None
+
+
+def test_reliability_of_two_classes_is_that_of_the_condition():
+    y, p1 = [1, 1, 0, 0] * 20, [0.9, 0.9, 0.9, 0.02] * 20
+    bins = evaluate(from_labels(y, p1), FEW).reliability
+    assert [(b.count, b.frequency) for b in bins if b.count] == [
+        (20, 0.0),
+        (60, pytest.approx(2 / 3)),
+    ]
+
+
+def test_roc_runs_from_corner_to_corner_and_thinning_keeps_its_area(make):
+    result = evaluate(make(300, 3), FEW)
+    assert list(result.roc) == ["a", "b", "c"]
+    for curve in result.roc.values():
+        x, y = curve.false_positive_rate, curve.true_positive_rate
+        assert (x[0], y[0], x[-1], y[-1]) == (0, 0, 1, 1)
+    assert list(evaluate(make(300, 2, positive="a"), FEW).roc) == ["a"]
+    rng = np.random.default_rng(0)
+    label = rng.random(20_000) < 0.1
+    x, y, _ = sk.roc_curve(label, rng.normal(size=20_000) + 2 * label, drop_intermediate=False)
+    thin_x, thin_y = thin(x, y)
+    assert len(thin_x) <= 500
+    assert np.trapezoid(thin_y, thin_x) == pytest.approx(np.trapezoid(y, x), abs=1e-3)
+
+
+def test_calibrated_says_whether_a_calibrator_was_applied(make):
+    p = make(300, 3)
+    result = evaluate(p.with_calibrator(fit_calibrator(p)), FEW)
+    assert result.calibrated
+    plain = evaluate(p, FEW)
+    assert not plain.calibrated
+    assert result.metrics["nll"].value < plain.metrics["nll"].value
+    assert result.metrics["accuracy"] == plain.metrics["accuracy"]
+
+
+def test_probabilities_give_the_numbers_of_their_logits(make):
+    p = make(300, 3)
+    q = Predictions(p.case_id, p.probabilities, "probabilities", p.space, p.targets, split=p.split)
+    ours, theirs = evaluate(p, FEW).metrics, evaluate(q, FEW).metrics
+    for name in COMMON - {"ece", "auroc_macro", "average_precision_macro"}:
+        assert ours[name].value == pytest.approx(theirs[name].value, abs=1e-6), name
+
+
+def test_several_splits_want_one_to_be_named(make):
+    p = replace(make(100, 3), split=["test"] * 60 + ["train"] * 40)
+    with pytest.raises(UsageError, match="test, train"):
+        evaluate(p, FEW)
+    result = evaluate(p, FEW, split="test")
+    assert (result.n, result.split) == (60, "test")
+    with pytest.raises(PredictionsError, match="no case of split 'val'"):
+        evaluate(p, FEW, split="val")
+    assert evaluate(replace(p, split=None), FEW).split == "all"
+
+
+def test_no_known_target_is_refused_by_name(make):
+    p = make(20, 3, unknown=1.0)
+    with pytest.raises(PredictionsError, match="none of 20 cases of split 'test'"):
+        evaluate(p, FEW)
+
+
+def test_options_refuse_too_few_resamples_and_unknown_keys():
+    with pytest.raises(ValidationError):
+        EvaluateOptions(resamples=10)
+    with pytest.raises(ValidationError):
+        EvaluateOptions(resample=2000)
+
+
+def test_intervals_cover_the_truth_of_an_independent_model():
+    """Accuracy (Wilson), AUROC and Brier (bootstrap) of 150 cases, the truth from 400,000."""
+    rng, names = np.random.default_rng(0), ("accuracy", "auroc", "brier")
+
+    def draw(n):
+        y = (rng.random(n) < 0.3).astype(int)
+        return from_labels(y, 1 / (1 + np.exp(-(1.6 * y - 1.5 + rng.normal(size=n)))))
+
+    large = evaluate(draw(400_000), EvaluateOptions(resamples=100)).metrics
+    hits = dict.fromkeys(names, 0)
+    for _ in range(150):
+        found = evaluate(draw(150), FEW).metrics
+        for name in names:
+            hits[name] += found[name].low <= large[name].value <= found[name].high
+    assert all(h / 150 >= 0.89 for h in hits.values()), hits
+
+
+def test_the_table_half_imports_no_torch_sklearn_or_matplotlib(make, tmp_path):
+    make(60, 3).save(tmp_path / "p.csv")
+    code = (
+        "import sys; from medimg.predictions import Predictions\n"
+        "from medimg.evaluation.evaluate import evaluate\n"
+        "from medimg.evaluation.calibration import fit_calibrator\n"
+        f"p = Predictions.load({str(tmp_path / 'p.csv')!r}); fit_calibrator(p); evaluate(p)\n"
+        "print([m for m in ('torch', 'sklearn', 'matplotlib', 'pydicom') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_estimates_hold_plain_numbers(make):
+    for e in evaluate(make(100, 3), FEW).metrics.values():
+        kinds = {type(v) for v in asdict(e).values()}
+        assert kinds <= {float, int, str, type(None)}

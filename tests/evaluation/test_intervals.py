@@ -1,0 +1,159 @@
+"""Wilson's interval, the units, and the bootstrap against a plain loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from medimg.evaluation import metrics as m
+from medimg.evaluation.intervals import Units, bootstrap, draw_weights, percentile, wilson
+from medimg.evaluation.sample import Lacking, Resampled, Sample, known_cases
+
+FAMILY = {"multiclass": m.MULTICLASS, "ordinal": m.ORDINAL, "multilabel": m.MULTILABEL}
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [  # Newcombe, Statistics in Medicine 17 (1998) 857, table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0000, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_equals_the_published_values(k, n, low, high):
+    assert wilson(k, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (7, 9), (500, 501), (50, 50)])
+def test_wilson_equals_scipy(k, n):
+    theirs = binomtest(k, n).proportion_ci(method="wilson")
+    assert wilson(k, n) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high))
+
+
+def test_wilson_covers_a_proportion_near_its_end():
+    rng = np.random.default_rng(0)
+    hits = rng.binomial(60, 0.95, size=2000)
+    ends = np.asarray([wilson(k, 60) for k in hits])
+    assert 0.93 < ((ends[:, 0] <= 0.95) & (ends[:, 1] >= 0.95)).mean() < 0.985
+
+
+def test_draws_are_multinomial_over_the_units():
+    weights = draw_weights(np.random.default_rng(0), 50, 4000)
+    assert (weights.sum(axis=0) == 50).all()
+    assert weights.mean() == 1
+    assert weights.var() == pytest.approx(1 - 1 / 50, rel=0.03)
+
+
+def test_blank_patient_ids_are_patients_of_their_own():
+    case, patient = np.asarray(list("abcd"), object), np.asarray(["p", "", "p", ""], object)
+    units = Units.of(case, patient)
+    assert (units.n, units.kind, units.independent) == (3, "patient", False)
+    assert units.of_case[0] == units.of_case[2]
+    assert Units.of(case, None).kind == "case"
+    assert Units.of(case, np.asarray([""] * 4, object)).kind == "case"
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "ordinal", "multilabel"])
+@pytest.mark.parametrize("images", [0, 3])
+def test_fast_bootstrap_equals_repeating_the_cases_of_drawn_patients(make, kind, images):
+    predictions = known_cases(make(240, 3, kind=kind, images=images, unknown=0.1), "test")
+    sample = Sample.of(predictions)
+    weights = draw_weights(np.random.default_rng(1), sample.units.n, 8)
+    fast = Resampled(sample)(weights)
+    for r in range(8):
+        rows = np.repeat(np.arange(len(predictions)), weights[sample.units.of_case, r].astype(int))
+        p, t = sample.probabilities[rows], sample.targets[rows]
+        for name, metric in FAMILY[kind].items():
+            if name in fast:
+                assert fast[name][r] == pytest.approx(metric(p, t, None), abs=1e-12), name
+        np.testing.assert_allclose(fast["auroc"][:, r], m.auroc(p, t), atol=1e-12)
+        np.testing.assert_allclose(
+            fast["average_precision"][:, r], m.average_precision(p, t), atol=1e-12
+        )
+        decide = m.most_probable if sample.space.exclusive else m.over_half
+        counts = m.count(decide(p), t)
+        np.testing.assert_allclose(fast["npv"][:, r], m.npv_of(counts), atol=1e-12)
+        np.testing.assert_allclose(fast["f1"][:, r], m.f1_of(counts), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "ordinal", "multilabel"])
+def test_fast_path_with_weights_of_one_equals_the_plain_metrics(make, kind):
+    sample = Sample.of(known_cases(make(150, 4, kind=kind, unknown=0.2), "test"))
+    fast, plain = Resampled(sample)(np.ones((sample.units.n, 1))), sample.point()
+    assert set(fast) == set(plain)
+    for name in plain:
+        np.testing.assert_allclose(fast[name], plain[name], atol=1e-12, err_msg=name)
+
+
+def test_resamples_that_lack_a_class_are_redrawn_and_counted(make):
+    sample = Sample.of(make(60, 2, share=(0.8, 0.2), seed=3))
+    assert 10 <= (sample.targets[:, 1] == 1).sum() <= 14
+
+    def always(weights):  # any resample with few cases of the rare class
+        return sample.targets[:, 1] @ weights < 8
+
+    lacking = Lacking(sample)
+    weights = draw_weights(np.random.default_rng(0), 60, 50)
+    assert not lacking(weights).any()
+    weights[:, 7] = sample.targets[:, 0]
+    assert np.flatnonzero(lacking(weights)).tolist() == [7]
+    draws, redrawn = bootstrap(
+        lambda w: {"rare": sample.targets[:, 1] @ w}, 60, resamples=300, seed=0, lacking=always
+    )
+    assert redrawn > 0
+    assert len(draws["rare"]) == 300
+    assert draws["rare"].min() >= 8
+
+
+def test_bootstrap_repeats_itself_and_differs_by_seed():
+    def statistic(weights):
+        return {"mean": np.arange(100) @ weights / 100}
+
+    one, two, other = (
+        bootstrap(statistic, 100, resamples=200, seed=seed)[0]["mean"] for seed in (0, 0, 1)
+    )
+    assert (one == two).all()
+    assert (one != other).any()
+
+
+def test_memory_does_not_grow_with_the_resamples():
+    widths = []
+
+    def statistic(weights):
+        widths.append(weights.size)
+        return {"n": weights.sum(axis=0)}
+
+    draws, _ = bootstrap(statistic, 50_000, resamples=100, seed=0)
+    assert len(draws["n"]) == 100
+    assert max(widths) <= 2**19
+
+
+def test_draws_without_spread_give_no_interval():
+    assert percentile(np.ones(500)) is None
+    assert percentile(np.full(500, np.nan)) is None
+    assert percentile(np.append(np.linspace(0, 1, 1001), np.nan)) == pytest.approx((0.025, 0.975))
+
+
+def covers(make_units, runs=120):
+    """Return how often the interval of a mean of clustered values covers 0."""
+    rng, hits = np.random.default_rng(0), 0
+    for seed in range(runs):
+        values = (rng.normal(size=60)[:, None] + 0.8 * rng.normal(size=(60, 5))).ravel()
+        units = make_units()
+        sums = np.bincount(units, values)
+        n = np.bincount(units)
+
+        def mean(weights, sums=sums, n=n):
+            return {"mean": sums @ weights / (n @ weights)}
+
+        draws, _ = bootstrap(mean, len(sums), resamples=400, seed=seed)
+        low, high = percentile(draws["mean"])
+        hits += low <= 0 <= high
+    return hits / runs
+
+
+def test_resampling_patients_covers_and_resampling_images_does_not():
+    assert covers(lambda: np.repeat(np.arange(60), 5)) > 0.88
+    assert covers(lambda: np.arange(300)) < 0.8

@@ -1,0 +1,1 @@
+"""Slow, plain implementations that the package is tested against."""

@@ -1,0 +1,74 @@
+"""The table in the terminal, and where the output is none."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from medimg.report.page import interval_text, label, value_text
+from medimg.report.terminal import print_table
+
+
+def printed(evaluation, width=100, stream=None, **options) -> str:
+    out = stream or io.StringIO()
+    print_table(evaluation, Console(file=out, width=width, **options))
+    return out.getvalue() if stream is None else ""
+
+
+@pytest.mark.parametrize("classes", [("benign", "malignant"), tuple("0123456789")])
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_table_stays_within_its_columns(make, classes, width):
+    text = printed(make(classes=classes, patients=200), width)
+    assert max(map(len, text.splitlines())) <= min(width, 100)
+
+
+def test_every_number_has_its_interval_method_unit_and_n(make):
+    evaluation = make(positive="malignant", patients=300)
+    lines = printed(evaluation).splitlines()
+    for name, e in evaluation.metrics.items():
+        line = next(x for x in lines if x.strip().startswith(f"{label(name)}  "))
+        assert value_text(e) in line and interval_text(e) in line
+        assert "patient" in line and "400" in line and "300" in line
+        assert ("Wilson" if e.method == "wilson" else "") in line
+    text = "\n".join(lines)
+    for row in evaluation.per_class.values():
+        assert all(interval_text(e) in text for e in row.values())
+
+
+def test_each_reason_is_written_once_and_marked(make):
+    text = printed(make(classes=("a", "b", "c"), missing="f1_macro"))
+    row = next(x for x in text.splitlines() if "F1, macro" in x)
+    assert "–   none [1]" in row and "[1] no case of this class" in text
+    assert text.count("no case of this class") == 1
+    assert "plug-in ECE is biased" in text
+
+
+def test_default_output_is_plain_where_it_is_no_terminal(make, capsys):
+    print_table(make())
+    text = capsys.readouterr().out
+    assert "\x1b" not in text and "AUROC" in text and "Research software" in text
+
+
+def test_names_bring_no_markup_and_no_control_codes(make):
+    text = printed(make(classes=("[red]a[/red]", "b\x1b[31m\x07")))
+    assert "[red]a[/red]" in text and "\x1b" not in text and "\x07" not in text
+
+
+def test_ascii_output_does_not_fail(make):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    printed(make(classes=("naïve", "血管"), patients=10), stream=stream)
+    stream.flush()
+    assert b"na?ve" in raw.getvalue() and b"0.6" in raw.getvalue()
+
+
+def test_report_needs_no_torch_and_no_plots():
+    code = "import sys, medimg.report.write, medimg.report.terminal as t; "
+    code += (
+        "bad = {'torch', 'matplotlib', 'pandas', 'sklearn'} & set(sys.modules); assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

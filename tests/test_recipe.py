@@ -1,0 +1,167 @@
+"""The whole flow: one config, one folder, the same bytes again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import medimg as mi
+import medimg.training.fit as fit_module
+from medimg.config import make_config
+from medimg.errors import FolderExists, LeakError, SourceNotFound, UsageError
+from medimg.predictions import Predictions
+from medimg.testing import make_image_folder, make_npz, make_table
+
+
+def config_for(source: Path, cache: Path, **sections: Any) -> mi.RunConfig:
+    values: dict[str, Any] = {
+        "title": "toy",
+        "data": {"source": str(source), "cache": str(cache)},
+        "model": {"name": "mlp", "hidden": [8]},
+        "fit": {"epochs": 3, "batch_size": 16, "lr": 0.01},
+        "evaluate": {"resamples": 100},
+    }
+    for name, section in sections.items():
+        values[name] = {**values.get(name, {}), **section}
+    return make_config(values)
+
+
+@pytest.fixture
+def npz(tmp_path: Path) -> Path:
+    return make_npz(tmp_path / "x.npz", n={"train": 120, "test": 60})
+
+
+def test_a_run_leaves_everything_that_a_reader_needs(npz: Path, tmp_path: Path) -> None:
+    done = mi.run(config_for(npz, tmp_path / "c"), tmp_path / "run")
+    there = {p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*")}
+    assert there >= {
+        *("config.yaml", "manifest.csv", "manifest.json", "log.jsonl", "errors.csv"),
+        *("bundle/bundle.json", "bundle/weights.safetensors", "predictions/test.csv"),
+        *("report/metrics.json", "report/index.html", "provenance.json", "run.json"),
+    }
+    metrics = json.loads((tmp_path / "run/report/metrics.json").read_text())
+    assert metrics["schema_version"] == 1
+    assert metrics["n"] == 60
+    assert metrics["split"] == "test"
+    assert metrics["calibrated"] is True
+    assert metrics["metrics"]["accuracy"]["method"] == "wilson"
+    rows = [json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    assert [r["event"] for r in rows] == ["start", "epoch", "epoch", "epoch", "end"]
+    assert rows[-1]["training_seconds"] > 0
+    assert done.evaluation.metrics["accuracy"].value == metrics["metrics"]["accuracy"]["value"]
+
+
+def test_the_same_command_into_two_folders_gives_equal_bytes(npz: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        mi.run(config_for(npz, tmp_path / f"cache-{name}"), tmp_path / name)
+    for file in ("predictions/test.csv", "bundle/weights.safetensors", "report/roc.csv"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_the_numbers_can_be_had_again_from_the_predictions_alone(npz: Path, tmp_path: Path) -> None:
+    done = mi.run(config_for(npz, tmp_path / "c"), tmp_path / "run")
+    loaded = Predictions.load(tmp_path / "run/predictions/test.csv")
+    again = mi.evaluate(loaded, mi.EvaluateOptions(resamples=100))
+    assert again.metrics == done.evaluation.metrics
+
+
+def test_a_finished_run_is_refused_unless_overwritten(npz: Path, tmp_path: Path) -> None:
+    config = config_for(npz, tmp_path / "c")
+    mi.run(config, tmp_path / "run")
+    for resume in (False, True):
+        with pytest.raises(FolderExists, match="finished"):
+            mi.run(config, tmp_path / "run", resume=resume)
+    mi.run(config, tmp_path / "run", overwrite=True)
+
+
+def test_a_run_begun_and_not_finished_goes_on_to_the_same_bytes(
+    npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(npz, tmp_path / "c", fit={"epochs": 5})
+    mi.run(config, tmp_path / "whole")
+    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    real = fit_module.Checkpoint.save
+
+    def save_and_die(self: Any, state: Any, generation: int) -> None:
+        real(self, state, generation)
+        if generation == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit_module.Checkpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        mi.run(config, tmp_path / "run")
+    monkeypatch.setattr(fit_module.Checkpoint, "save", real)
+    with pytest.raises(FolderExists, match="--resume"):
+        mi.run(config, tmp_path / "run")
+    mi.run(config, tmp_path / "run", resume=True)
+    for file in ("predictions/test.csv", "bundle/weights.safetensors"):
+        assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "run" / file).read_bytes()
+
+
+def test_a_leak_stops_the_run_unless_it_is_allowed_with_a_reason(npz: Path, tmp_path: Path) -> None:
+    arrays = dict(np.load(npz))
+    arrays["test_images"][0] = arrays["train_images"][0]
+    np.savez(npz, **arrays)
+    with pytest.raises(LeakError, match="pixels_in_several_splits"):
+        mi.run(config_for(npz, tmp_path / "c"), tmp_path / "run")
+    allow = {"allow": {"pixels_in_several_splits": "known & accepted"}}
+    mi.run(config_for(npz, tmp_path / "c", audit=allow), tmp_path / "run", overwrite=True)
+    page = (tmp_path / "run/report/index.html").read_text()
+    assert "known &amp; accepted" in page
+
+
+def test_patients_of_a_table_appear_by_pseudonym_outside_the_manifest(tmp_path: Path) -> None:
+    table = make_table(tmp_path / "t", n=120, patients=60, size=(8, 8))
+    text = table.read_text().replace(",0", ",JOHN^DOE^0")
+    table.write_text(text)
+    config = config_for(table, tmp_path / "c", preprocess={"size": [8, 8]})
+    done = mi.run(config, tmp_path / "run")
+    assert done.evaluation.n_patients is not None
+    assert "JOHN" in (tmp_path / "run/manifest.csv").read_text()
+    for path in (tmp_path / "run").rglob("*"):
+        if path.is_file() and path.name != "manifest.csv":
+            assert b"JOHN" not in path.read_bytes(), path
+
+
+def test_refused_cases_are_listed_and_the_run_goes_on(tmp_path: Path) -> None:
+    folder = make_image_folder(tmp_path / "f", per_class=60, size=(8, 8))
+    (folder / "benign" / "7.png").write_bytes(b"\x89PNG\r\n\x1a\nrubbish")
+    done = mi.run(config_for(folder, tmp_path / "c"), tmp_path / "run")
+    assert [r.case_id for r in done.refusals] == ["benign/7.png"]
+    assert "benign/7.png" in (tmp_path / "run/errors.csv").read_text()
+
+
+def test_without_calib_the_model_is_not_calibrated_and_says_so(npz: Path, tmp_path: Path) -> None:
+    config = config_for(npz, tmp_path / "c", split={"calib": 0, "train": 0.8})
+    done = mi.run(config, tmp_path / "run")
+    assert not done.evaluation.calibrated
+    assert done.bundle.calibrator is None
+
+
+def test_data_that_are_not_there_are_named_with_the_way_to_get_them(tmp_path: Path) -> None:
+    config = make_config({"data": {"source": "medmnist/bloodmnist.npz"}})
+    with pytest.raises(SourceNotFound, match="medimg fetch bloodmnist"):
+        mi.run(config, tmp_path / "run")
+
+
+def test_of_several_sources_the_first_that_is_there_is_taken(npz: Path, tmp_path: Path) -> None:
+    config = config_for(npz, tmp_path / "c", data={"source": ["nowhere.npz", str(npz)]})
+    assert mi.run(config, tmp_path / "run").evaluation.n == 60
+
+
+def test_the_config_in_the_run_folder_makes_the_run_again(npz: Path, tmp_path: Path) -> None:
+    first = mi.run(config_for(npz, tmp_path / "c"), tmp_path / "a")
+    second = mi.run(tmp_path / "a" / "config.yaml", tmp_path / "b")
+    assert first.bundle.bundle_id == second.bundle.bundle_id
+    assert yaml.safe_load((tmp_path / "a/config.yaml").read_text())["fit"]["epochs"] == 3
+
+
+def test_options_that_the_data_contradict_are_named(npz: Path, tmp_path: Path) -> None:
+    config = config_for(npz, tmp_path / "c", fit={"class_weights": [1, 2, 3]})
+    with pytest.raises(UsageError, match="3 numbers for 2"):
+        mi.run(config, tmp_path / "run")

@@ -129,7 +129,8 @@ class ImageStore:
         assert held.preprocess is not None and held.pixels is not None
         refused = {r.case_id for r in refusals}
         kept = manifest.take(np.array([c not in refused for c in manifest.case_id]))
-        index = np.array([held.row_of[c] for c in kept.case_id], np.int64)
+        row_of = {case_id: row for row, case_id in enumerate(held.rows["case_id"])}
+        index = np.array([row_of[case_id] for case_id in kept.case_id], np.int64)
         hashes = np.asarray(held.hashes, object)[index]
         if not keep_ids:
             kept = with_pseudonyms(kept)
@@ -182,10 +183,6 @@ class _Held:
                     f"{folder}: the stored pixels of {self.rows['case_id'].iloc[row]!r} changed",
                     remedy="remove that folder; it is made again",
                 )
-
-    @property
-    def row_of(self) -> dict[str, int]:
-        return {c: row for row, c in enumerate(self.rows["case_id"])}
 
     @property
     def hashes(self) -> list[str]:

@@ -5,7 +5,6 @@ B batch, K classes. Unknown targets (NaN) are masked.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -119,9 +118,9 @@ def logit_shift(
     loss here proportional to w_k r_k p_k: the logits are larger by log(w_k r_k) (Saerens et
     al., Neural Computation 2002). Subtracted, the probabilities are those of the data.
     """
-    shift = np.zeros(space.k) if weights is None else np.array([math.log(w) for w in weights])
+    shift = np.zeros(space.k) if weights is None else np.log(weights)
     if options.sampler == "weighted":
-        counts = np.nansum(targets, axis=0, dtype=np.float64)
+        counts = np.nan_to_num(targets).sum(axis=0, dtype=np.float64)
         present = counts > 0
         shift[present] -= np.log(counts[present] / counts.sum() * present.sum())
     return shift - shift.mean() if space.exclusive else shift

@@ -22,13 +22,14 @@ from medimg.data.store import ImageStore
 from medimg.errors import TrainingError, UsageError
 from medimg.evaluation.metrics import MULTICLASS, MULTILABEL
 from medimg.inference.bundle import ModelBundle
-from medimg.inference.forward import chunks, forward, pick_device
+from medimg.inference.forward import batch_length, chunks, forward, pick_device
 from medimg.models.build import spec_of
 from medimg.progress import Progress
 from medimg.provenance import provenance
 from medimg.training.cases import Cases, make_batches, memory_format, moments, training_rows
 from medimg.training.checkpoint import Checkpoint
 from medimg.training.losses import class_weights, logit_shift, make_loss
+from medimg.training.norms import CASES, has_norms, settle_norms
 from medimg.training.optim import learning_rate, make_optimizer
 from medimg.training.options import FitOptions
 from medimg.training.stopping import Best, converged
@@ -124,6 +125,8 @@ class _Run:
         self.batches = make_batches(options, targets, self.space.exclusive, self.generator)
         self.model = model.to(device).to(memory_format=memory_format(model, store))
         self.optimizer = make_optimizer(model, options)
+        settles = options.augment.on and has_norms(model)
+        self.plain = torch.randperm(len(self.rows), generator=self.generator) if settles else None
         self.epoch, self.seconds, self.stopped = 0, 0.0, False
         self.history: list[Row] = []
         self.best = Best(options)
@@ -153,6 +156,8 @@ class _Run:
                 remedy=f"lower fit.lr (now {self.options.lr}) or add fit.warmup",
             )
         row = {"epoch": self.epoch, "lr": lr, "train_loss": train_loss, "seconds": seconds}
+        if self.plain is not None:
+            settle_norms(self.model, self._plain_batches(self.plain))
         row |= self._validate()
         self.history.append(row)
         self.best.look(row, self.model)
@@ -169,6 +174,13 @@ class _Run:
             changes = draw(augment, len(x), x.ndim - 2, self.generator)
             x = apply(x, augment, changes, self.mean, self.std)
         return x, self.targets[positions]
+
+    def _plain_batches(self, order: Tensor) -> Iterator[Tensor]:
+        """Yield training cases, not augmented, for the statistics of batch normalization."""
+        size = min(batch_length(self.store.shape), max(self.batches.sizes))
+        for positions in torch.split(order[:CASES].to(self.device), size):
+            if len(positions) == size or len(order) < size:
+                yield to_float(self.cases.take(positions), self.mean, self.std)
 
     def _set_rate(self, step: int) -> float:
         lr = learning_rate(self.options, step, len(self.batches))

@@ -31,7 +31,9 @@ _NAMES = {
     "fit_calibrator": "medimg.evaluation.calibration",
     "index": "medimg.data.index",
     "load_config": "medimg.config",
+    "pick_examples": "medimg.report.examples",
     "predict_scans": "medimg.inference.scan",
+    "print_table": "medimg.report.terminal",
     "run": "medimg.recipe",
     "split": "medimg.data.splits",
     "write_report": "medimg.report.write",
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from medimg.models.build import build_model as build_model
     from medimg.predictions import Predictions as Predictions
     from medimg.recipe import run as run
+    from medimg.report.examples import pick_examples as pick_examples
+    from medimg.report.terminal import print_table as print_table
     from medimg.report.write import write_report as write_report
     from medimg.training.fit import fit as fit
     from medimg.training.options import FitOptions as FitOptions

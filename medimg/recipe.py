@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from medimg.config import RunConfig, load_config
 from medimg.data.audit import audit
 from medimg.data.fetch import find_data
@@ -37,7 +35,8 @@ from medimg.inference.bundle import ModelBundle
 from medimg.models.build import build_model
 from medimg.predictions import Predictions
 from medimg.provenance import provenance
-from medimg.report.write import Example, write_report
+from medimg.report.examples import pick_examples
+from medimg.report.write import write_report
 from medimg.training.checkpoint import Checkpoint
 from medimg.training.fit import fit
 
@@ -255,37 +254,3 @@ def _notes(config: RunConfig, store: ImageStore, calibrated: bool) -> list[str]:
         f"calibrated on calib ({counts.get('calib')} cases)" if calibrated else "not calibrated"
     )
     return [*notes, f"Cases: {said}. Probabilities are {fitted}."]
-
-
-def pick_examples(predictions: Predictions, store: ImageStore, most: int = 6) -> list[Example]:
-    """Return the most confident wrong and right cases of each, wrong ones first."""
-    space = predictions.space
-    if not space.exclusive:
-        return []
-    probabilities = predictions.probabilities
-    predicted = probabilities.argmax(axis=1)
-    target = np.where(predictions.known, np.nan_to_num(predictions.targets).argmax(axis=1), -1)
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
-    order = order[target[order] >= 0]
-    right = (predicted == target)[order]
-    rows = np.concatenate([order[~right][:most], order[right][:most]])
-    row_of = {case: row for row, case in enumerate(store.manifest.case_id)}
-    return [
-        Example(
-            image=_picture(store.read(np.array([row_of[predictions.case_id[row]]]))[0]),
-            case_id=predictions.case_id[row],
-            target=space.classes[target[row]],
-            predicted=space.classes[predicted[row]],
-            probability=float(probabilities[row, predicted[row]]),
-        )
-        for row in rows
-    ]
-
-
-def _picture(integers: Any) -> Any:
-    """Return uint8 (H, W) or (H, W, 3); of a volume the middle slice."""
-    if integers.ndim == 4:
-        integers = integers[:, integers.shape[1] // 2]
-    if integers.dtype == np.uint16:
-        integers = (integers >> 8).astype(np.uint8)
-    return integers[0] if len(integers) == 1 else np.moveaxis(integers, 0, -1)

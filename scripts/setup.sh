@@ -38,7 +38,7 @@ setup() {
   fi
   if ! "$bin/python" -m pip --version >/dev/null 2>&1; then "$bin/python" -m ensurepip -q; fi
   if [ ${#source[@]} -eq 0 ] && ! "$bin/python" -c 'import torch' 2>/dev/null; then
-    say "Installing medimg: about 3 GB are downloaded, most of it torch with CUDA, and about 8 GB"
+    say "Installing medimg: about 3 GB are downloaded, most of it torch with CUDA, and about 6 GB"
     say "of disk are taken. The README says how to take a CPU-only torch instead."
   else
     say "Installing medimg ..."

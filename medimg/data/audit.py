@@ -45,11 +45,12 @@ class Audit:
         """Raise `LeakError` with every finding whose code is not in `allow`."""
         leaks = [finding for finding in self.findings if finding.code not in allow]
         if leaks:
+            allowed = ", ".join(f"{leak.code}: why" for leak in leaks)
             raise LeakError(
                 "\n".join(str(leak) for leak in leaks),
                 remedy="split again by patient or leave copies out (split none); where it is "
                 "known and accepted, allow it by its code with a reason: "
-                f"audit: {{allow: {{{leaks[0].code}: why}}}}",
+                f"audit: {{allow: {{{allowed}}}}}",
             )
 
 

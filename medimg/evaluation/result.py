@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import pandas as pd
+
 from medimg.labels import LabelSpace
 
 Unit = Literal["patient", "case"]
@@ -89,6 +91,17 @@ class Evaluation:
     reliability: tuple[ReliabilityBin, ...]
     roc: Mapping[str, RocCurve] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a number: class (blank for all), metric and the fields of `Estimate`."""
+        groups = {"": self.metrics, **self.per_class}
+        return pd.DataFrame(
+            [
+                {"class": group, "metric": name} | asdict(estimate)
+                for group, estimates in groups.items()
+                for name, estimate in estimates.items()
+            ]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of `metrics.json`."""

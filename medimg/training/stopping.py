@@ -58,8 +58,9 @@ class Best:
 
 
 def converged(history: Sequence[dict[str, Any]], limit: float | None) -> bool:
-    """Whether the last ten epochs lowered the training loss by less than the share `limit`."""
+    """Whether ten epochs lowered the lowest training loss by less than the share `limit`."""
     if limit is None or len(history) <= WINDOW:
         return False
-    before, now = (history[i]["train_loss"] for i in (-1 - WINDOW, -1))
+    losses = [row["train_loss"] for row in history]
+    before, now = min(losses[:-WINDOW]), min(losses)
     return bool(before - now < limit * abs(before))

@@ -256,3 +256,27 @@ def test_cuda_gives_nearly_what_the_cpu_gives(store: ImageStore) -> None:
     second, _ = fit(model_for(store, dropout=0), store, options, device="cuda")
     for name, tensor in state_of(first).items():
         assert torch.allclose(tensor.float(), state_of(second)[name].float(), atol=1e-2)
+
+
+def test_augmentation_leaves_no_bias_in_the_probabilities(tmp_path: Path) -> None:
+    """Batch normalization's statistics are those of plain pictures: the mean probability on the
+    training cases is their share, though they were trained on turned and cut ones."""
+    path = make_npz(tmp_path / "x.npz", n={"train": 200, "test": 8}, shape=(12, 12))
+    arrays = dict(np.load(path))
+    noise = np.random.default_rng(0).normal(0, 60, arrays["train_images"].shape)
+    arrays["train_images"] = (arrays["train_images"] + noise).clip(0, 255).astype(np.uint8)
+    np.savez(path, **arrays)
+    store = ImageStore.build(index(path), Preprocess(), tmp_path / "s")
+    augment = AugmentOptions(rotate=30, scale=0.3, shift=0.2, cutout=0.3)
+    options = FitOptions(epochs=8, batch_size=32, lr=3e-3, augment=augment)
+    bundle, _ = fit(model_for(store, dropout=0), store, options)
+    norms = [m for m in bundle.model.modules() if isinstance(m, nn.BatchNorm2d)]
+    convolution = next(m for m in bundle.model.modules() if isinstance(m, nn.Conv2d))
+    rows = store.manifest.rows("train")
+    x = to_float(
+        torch.from_numpy(store.read(rows)), torch.tensor(bundle.mean), torch.tensor(bundle.std)
+    )
+    with torch.no_grad():
+        plain = convolution(x).mean(dim=(0, 2, 3))
+    assert norms[0].running_mean is not None
+    assert torch.allclose(norms[0].running_mean, plain, atol=0.02)

@@ -33,7 +33,9 @@ class DataConfig(IndexOptions):
 class AuditConfig(Options):
     """Known leaks that may pass, each with the reason; printed first in the report."""
 
-    allow: dict[str, str] = Field(default_factory=dict)
+    allow: dict[str, str] = Field(
+        default_factory=dict, description="code of a leak: why it may pass"
+    )
 
 
 class ModelConfig(BaseModel):

@@ -22,6 +22,8 @@ from typing import Any
 from medimg.errors import FolderExists, MedimgError, Refusal, SourceNotFound, UsageError
 
 ERRORS_CSV = "errors.csv"
+#: The file that marks a folder as written by medimg, finished or not.
+_BEGUN = ".medimg"
 
 
 @contextlib.contextmanager
@@ -115,18 +117,17 @@ def write_refusals(path: str | os.PathLike[str], refusals: Iterable[Refusal]) ->
     write_text(path, text.getvalue())
 
 
-def claim_folder(folder: str | os.PathLike[str], marker: str, *, overwrite: bool) -> Path:
-    """Make an output folder ready, refusing one that holds something already.
+def require_free(folder: str | os.PathLike[str], marker: str, *, overwrite: bool) -> None:
+    """Refuse an output folder that holds something already; nothing is touched.
 
     Parameters
     ----------
     folder : path
-        The folder to write; made where it is absent.
+        The folder that is to be written.
     marker : str
         The file that a finished folder holds and that is written last.
     overwrite : bool
-        Remove what is there. Only a folder that medimg wrote (finished, or begun and so
-        named by its ``.medimg`` file) is ever removed.
+        Accept what medimg wrote (finished, or begun: its ``.medimg`` file says so).
 
     Raises
     ------
@@ -134,23 +135,33 @@ def claim_folder(folder: str | os.PathLike[str], marker: str, *, overwrite: bool
         The folder holds a finished or half-finished output, or somebody else's files.
     """
     folder = Path(folder)
-    begun = folder / ".medimg"
     if folder.exists() and not folder.is_dir():
         raise FolderExists(f"{folder} is a file", remedy="name a folder")
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (begun.is_file() or (folder / marker).is_file()):
-            raise FolderExists(
-                f"{folder} holds files that medimg did not write", remedy="name another folder"
-            )
-        if not overwrite:
-            state = "is finished" if (folder / marker).is_file() else "was begun and not finished"
-            raise FolderExists(
-                f"{folder} {state}", remedy="give --overwrite to replace it, or another folder"
-            )
-        shutil.rmtree(folder)
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / _BEGUN).is_file():
+        raise FolderExists(
+            f"{folder} holds files that medimg did not write", remedy="name another folder"
+        )
+    if not overwrite:
+        state = "is finished" if (folder / marker).is_file() else "was begun and not finished"
+        raise FolderExists(
+            f"{folder} {state}", remedy="give --overwrite to replace it, or another folder"
+        )
+
+
+def claim_folder(folder: str | os.PathLike[str], marker: str, *, overwrite: bool) -> Path:
+    """Make an output folder, empty but for the file that names medimg as its writer.
+
+    What `require_free` accepts is removed; what it refuses raises.
+    """
+    folder = Path(folder)
+    require_free(folder, marker, overwrite=overwrite)
     try:
+        if folder.is_dir() and (folder / _BEGUN).is_file():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        begun.write_text(marker + "\n", encoding="utf-8")
+        (folder / _BEGUN).write_text(marker + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"{folder} could not be made: {error.strerror}",
@@ -160,14 +171,14 @@ def claim_folder(folder: str | os.PathLike[str], marker: str, *, overwrite: bool
 
 
 @contextlib.contextmanager
-def lock(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Hold the one writer's lock of `folder` (made where absent); wait for nobody."""
+def lock(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None]:
+    """Hold the one writer's lock of `folder` (made where absent); wait for another's or raise."""
     import filelock
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
+        with filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0):
             yield
     except filelock.Timeout as error:
         raise UsageError(

@@ -27,6 +27,7 @@ from medimg.files import (
     claim_folder,
     fingerprint,
     lock,
+    require_free,
     write_json,
     write_refusals,
     write_text,
@@ -85,11 +86,19 @@ def run(
     if not isinstance(config, RunConfig):
         near = [*near, Path(config).resolve().parent]
         config = load_config(config)
-    out = _claim(Path(out), overwrite=overwrite, resume=resume)
+    out = Path(out)
+    going_on = resume and _is_begun(out)
+    if not going_on:
+        _require_free(out, overwrite=overwrite)
+    manifest, source = open_manifest(config, near)
+    manifest = split(manifest, **config.split.model_dump(), seed=config.seed)
+    if not going_on:
+        claim_folder(out, _MARKER, overwrite=overwrite)
     with lock(out):
         start = time.monotonic()
         write_text(out / "config.yaml", config.to_yaml())
-        store = _prepare(config, near, out)
+        manifest.save(out / "manifest.csv")
+        store = _open_store(config, manifest, source, out)
         bundle, history = _train(config, store, out)
         bundle, before = _calibrate(config, bundle, store, out)
         bundle.save(out / "bundle", overwrite=True)
@@ -147,22 +156,21 @@ def cache_folder() -> Path:
     return folder
 
 
-def _claim(out: Path, *, overwrite: bool, resume: bool) -> Path:
-    if resume and (out / ".medimg").is_file() and not (out / _MARKER).is_file():
-        return out
+def _is_begun(out: Path) -> bool:
+    return (out / "config.yaml").is_file() and not (out / _MARKER).is_file()
+
+
+def _require_free(out: Path, *, overwrite: bool) -> None:
     try:
-        return claim_folder(out, _MARKER, overwrite=overwrite)
+        require_free(out, _MARKER, overwrite=overwrite)
     except FolderExists as error:
-        if (out / ".medimg").is_file() and not (out / _MARKER).is_file():
-            remedy = "give --resume to go on with it, or --overwrite to replace it"
-            raise FolderExists(error.message, remedy=remedy) from None
-        raise
+        if not _is_begun(out):
+            raise
+        remedy = "give --resume to go on with it, or --overwrite to replace it"
+        raise FolderExists(error.message, remedy=remedy) from None
 
 
-def _prepare(config: RunConfig, near: Sequence[Path], out: Path) -> ImageStore:
-    manifest, source = open_manifest(config, near)
-    manifest = split(manifest, **config.split.model_dump(), seed=config.seed)
-    manifest.save(out / "manifest.csv")
+def _open_store(config: RunConfig, manifest: Manifest, source: Path, out: Path) -> ImageStore:
     store = open_store(config, manifest, source)
     write_refusals(out / ERRORS_CSV, store.refusals)
     audit(store).require_clean(config.audit.allow)

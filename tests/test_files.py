@@ -122,3 +122,10 @@ def test_a_broken_key_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("abc")
     with pytest.raises(UsageError, match="key"):
         load_key(tmp_path / "key")
+
+
+def test_a_folder_that_happens_to_hold_the_marker_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("somebody's own page")
+    with pytest.raises(FolderExists, match="did not write"):
+        claim_folder(tmp_path, "index.html", overwrite=True)
+    assert (tmp_path / "index.html").exists()

@@ -165,3 +165,9 @@ def test_options_that_the_data_contradict_are_named(npz: Path, tmp_path: Path) -
     config = config_for(npz, tmp_path / "c", fit={"class_weights": [1, 2, 3]})
     with pytest.raises(UsageError, match="3 numbers for 2"):
         mi.run(config, tmp_path / "run")
+
+
+def test_a_wrong_source_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(SourceNotFound):
+        mi.run(config_for(tmp_path / "nowhere.npz", tmp_path / "c"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

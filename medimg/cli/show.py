@@ -6,7 +6,8 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from medimg.errors import SourceNotFound
 from medimg.files import read_json
@@ -104,7 +105,17 @@ def _show_keys() -> None:
     for key, field in keys.items():
         default = field.get_default(call_default_factory=True)
         shown = "(wanted)" if default is PydanticUndefined else json.dumps(default, default=str)
-        sys.stdout.write(f"{key}: {shown}  {field.description or ''}".rstrip() + "\n")
+        parts = [f"{key}: {shown}", " | ".join(_choices(field.annotation)), field.description]
+        sys.stdout.write("  ".join(part for part in parts if part) + "\n")
+
+
+def _choices(annotation: Any) -> list[str]:
+    """Return the words that a key takes, where it takes some of a few."""
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    if get_origin(annotation) in (Union, UnionType):
+        return [word for part in get_args(annotation) for word in _choices(part)]
+    return []
 
 
 def _print_pairs(pairs: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ Any augmented batch can be made again from its `Draw`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,16 +35,19 @@ class Draw:
     holes: Tensor
 
 
-def draw(options: AugmentOptions, n: int, dims: int, generator: torch.Generator) -> Draw:
-    """Draw the changes of `n` cases of `dims` spatial dimensions from a CPU generator.
+def draw(
+    options: AugmentOptions, n: int, size: Sequence[int], generator: torch.Generator
+) -> Draw:
+    """Draw the changes of `n` cases of `size` ([D,] H, W) from a CPU generator.
 
-    Rotation turns within the plane of the last two axes. The number of values drawn does not
+    Rotation turns within the plane of the last two axes, in pixels: a square stays a square. The number of values drawn does not
     depend on the options' values.
     """
 
     def uniform(*shape: int) -> Tensor:
         return 2 * torch.rand(*shape, generator=generator) - 1
 
+    dims = len(size)
     angle = uniform(n) * torch.deg2rad(torch.tensor(options.rotate))
     factor = 1 / (1 + options.scale * uniform(n))
     flips = torch.ones(n, dims)
@@ -52,7 +56,8 @@ def draw(options: AugmentOptions, n: int, dims: int, generator: torch.Generator)
         flips[:, axis] = torch.where(flipped & on, -1.0, 1.0)
     linear = torch.eye(dims).repeat(n, 1, 1)
     linear[:, 0, 0] = linear[:, 1, 1] = torch.cos(angle)
-    linear[:, 0, 1], linear[:, 1, 0] = -torch.sin(angle), torch.sin(angle)
+    aspect = size[-2] / size[-1]  # coordinates go from -1 to 1 along either axis
+    linear[:, 0, 1], linear[:, 1, 0] = -torch.sin(angle) * aspect, torch.sin(angle) / aspect
     linear = linear * (flips * factor[:, None])[:, None, :]
     shift = 2 * options.shift * uniform(n, dims)
     return Draw(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Options(BaseModel):
@@ -40,10 +41,10 @@ class IndexOptions(Options):
 class SplitOptions(Options):
     """Shares by patient of the splits that the source does not bring."""
 
-    train: Positive = 0.7
-    val: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    calib: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    test: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    train: Positive = Field(0.7, description="share of the patients that is learnt from")
+    val: Share = Field(0.1, description="share that picks the epoch")
+    calib: Share = Field(0.1, description="share that fits the calibrator; 0: none is fitted")
+    test: Share = Field(0.1, description="share that is scored, once")
 
 
 class AugmentOptions(Options):
@@ -52,11 +53,11 @@ class AugmentOptions(Options):
     flip_horizontal: bool = Field(False, description="mirror left and right, half of the cases")
     flip_vertical: bool = Field(False, description="mirror top and bottom, half of the cases")
     rotate: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="up to +- degrees")
-    scale: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="up to +- this share")
-    shift: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="up to +- this share")
-    brightness: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="added, +- this")
-    contrast: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="gain, 1 +- this")
-    cutout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="side of a blank square")
+    scale: Share = Field(0.0, description="up to +- this share")
+    shift: Share = Field(0.0, description="up to +- this share")
+    brightness: Share = Field(0.0, description="added, +- this")
+    contrast: Share = Field(0.0, description="gain, 1 +- this")
+    cutout: Share = Field(0.0, description="side of a blank square")
 
     @property
     def on(self) -> bool:

@@ -55,7 +55,7 @@ class Preprocess(Options):
     spacing: tuple[Positive, ...] | None = Field(
         None, description="resample to these mm along [D,] H, W first; null: no"
     )
-    bits: Literal[8, 16] = Field(8, description="bits a stored pixel")
+    bits: Literal[8, 16] = Field(8, description="bits a stored pixel; 16 for CT")
 
     def resolved(self, first: Pixels) -> Preprocess:
         """Return the preprocessing with `size` and `channels` filled in from a first case."""

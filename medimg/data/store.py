@@ -115,7 +115,7 @@ class ImageStore:
             Not one case could be read, or sizes differ where `preprocess.size` is open.
         """
         folder = Path(folder)
-        with lock(folder):
+        with lock(folder, wait=True):
             held = _Held.open(folder, preprocess, verify)
             builder = _Builder(manifest, preprocess, held)
             builder.run(folder)

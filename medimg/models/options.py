@@ -21,7 +21,7 @@ class ModelOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     activation: Activation = "relu"
-    dropout: Share = 0.0
+    dropout: Share = Field(0.0, description="share of units left out in training")
     init: str = Field("default", description="default, zeros, xavier, he or normal(STD)")
     outputs: Literal["classes", "one"] = Field(
         "classes", description="one: a single output z for two classes, taken as logits (0, z)"
@@ -37,17 +37,17 @@ class ModelOptions(BaseModel):
 class MLPOptions(ModelOptions):
     """Fully connected layers; `hidden` holds the width of each hidden one."""
 
-    hidden: tuple[Width, ...] = (128,)
+    hidden: tuple[Width, ...] = Field((128,), description="width of each hidden layer")
 
 
 class CNNOptions(ModelOptions):
-    """Blocks of convolution, batch normalization and activation, halved between widths.
+    """Blocks of convolution (3 a side), batch normalization and activation.
 
-    Two convolutions of 3 a block; the mean over the picture feeds one linear layer.
+    The picture is halved between widths; its mean feeds one linear layer.
     """
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (32, 64, 128)
-    convolutions: Annotated[int, Field(ge=1, le=4)] = 1
+    convolutions: Annotated[int, Field(ge=1, le=4)] = Field(1, description="at each width")
 
 
 #: Name -> options: what a config may ask for.

@@ -120,6 +120,7 @@ class _Run:
             options,
             self.space,
             None if weights is None else torch.tensor(weights, dtype=torch.float32, device=device),
+            1.0 if weights is None else float(np.nanmean(targets @ weights)),
         )
         self.generator = torch.Generator().manual_seed(seed)
         self.batches = make_batches(options, targets, self.space.exclusive, self.generator)
@@ -171,7 +172,7 @@ class _Run:
         x = to_float(self.cases.take(positions), self.mean, self.std)
         augment = self.options.augment
         if augment.on:
-            changes = draw(augment, len(x), x.ndim - 2, self.generator)
+            changes = draw(augment, len(x), x.shape[2:], self.generator)
             x = apply(x, augment, changes, self.mean, self.std)
         return x, self.targets[positions]
 

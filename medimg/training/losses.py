@@ -20,14 +20,22 @@ from medimg.training.options import FitOptions
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def make_loss(options: FitOptions, space: LabelSpace, weights: Tensor | None) -> Loss:
+def make_loss(
+    options: FitOptions,
+    space: LabelSpace,
+    weights: Tensor | None = None,
+    mean_weight: float = 1.0,
+) -> Loss:
     """Return the loss `(logits_BK, targets_BK) -> scalar`, a mean over known targets.
 
     Parameters
     ----------
     weights : float32 (K,), optional
-        Weight of a case of each class (`multilabel`: of a known positive); the mean is a
-        weighted one, as torch's own losses have it.
+        Weight of a case of each class (`multilabel`: of a known positive).
+    mean_weight : float
+        The mean weight of all training cases, which the losses of exclusive classes are divided
+        by. A constant: divided by the batch's own sum, as torch's losses are, the weights of a
+        small batch partly cancel, and no longer shift the logits by their logarithm.
 
     Raises
     ------
@@ -57,14 +65,10 @@ def make_loss(options: FitOptions, space: LabelSpace, weights: Tensor | None) ->
             z[:, 1] - z[:, 0], t[:, 1], reduction="none"
         ),
     }[name]
-    return lambda z, t: _weighted_mean(each(z, t), t, weights)
-
-
-def _weighted_mean(losses: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
-        return losses.mean()
-    each = targets @ weights
-    return (losses * each).sum() / each.sum()
+        return lambda z, t: each(z, t).mean()
+    shares = weights / mean_weight
+    return lambda z, t: (each(z, t) * (t @ shares)).mean()
 
 
 def _multilabel_bce(logits: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:

@@ -33,7 +33,9 @@ class FitOptions(Options):
     weight_decay: Annotated[float, Field(ge=0)] = Field(
         0.0, description="L2 penalty; decoupled for adamw"
     )
-    schedule: Literal["constant", "cosine", "step"] = "constant"
+    schedule: Literal["constant", "cosine", "step"] = Field(
+        "constant", description="of the learning rate over the epochs"
+    )
     warmup: Annotated[float, Field(ge=0)] = Field(
         0.0, description="epochs of linear rise of the learning rate"
     )
@@ -42,7 +44,10 @@ class FitOptions(Options):
     class_weights: Literal["balanced"] | tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
         None, description="balanced, or a number a class; logits are corrected for it"
     )
-    sampler: Literal["natural", "weighted", "stratified"] = "natural"
+    sampler: Literal["natural", "weighted", "stratified"] = Field(
+        "natural",
+        description="weighted: classes alike; stratified: every batch has the training shares",
+    )
     monitor: Monitor | None = Field(
         None, description="keep the epoch that is best on val; null: the last"
     )

@@ -83,7 +83,7 @@ MEAN, STD = torch.tensor([0.25]), torch.tensor([0.5])
 
 def changed(batch: torch.Tensor, **options: object) -> torch.Tensor:
     chosen = AugmentOptions(**options)  # type: ignore[arg-type]
-    changes = draw(chosen, len(batch), batch.ndim - 2, generator())
+    changes = draw(chosen, len(batch), batch.shape[2:], generator())
     return apply(batch, chosen, changes, MEAN, STD)
 
 
@@ -137,3 +137,24 @@ def test_the_same_draw_gives_the_same_batch() -> None:
 def test_nothing_is_on_by_default() -> None:
     assert not AugmentOptions().on
     assert AugmentOptions(rotate=1).on
+
+
+def test_a_turn_keeps_distances_also_where_the_picture_is_no_square() -> None:
+    """A vertical bar of a 32 x 64 picture, turned by a right angle, is as thick and lies level."""
+    batch = torch.full((1, 1, 32, 64), float(-MEAN / STD))
+    batch[..., 4:28, 30:34] = 2.0
+    options = AugmentOptions(rotate=90)
+    changes = draw(options, 1, (32, 64), generator())
+    quarter = torch.tensor([[[0.0, -0.5, 0.0], [2.0, 0.0, 0.0]]])
+    turned = apply(batch, options, type(changes)(quarter, *[changes.gain] * 3), MEAN, STD)[0, 0]
+    bright = turned > 1
+    assert bright.any(dim=1).sum() == 4
+    assert bright.any(dim=0).sum() == 24
+
+
+def test_a_drawn_turn_moves_points_on_circles() -> None:
+    options = AugmentOptions(rotate=180)
+    linear = draw(options, 50, (32, 64), generator()).affine[:, :, :2]
+    to_pixels = torch.diag(torch.tensor([32.0, 16.0]))
+    in_pixels = to_pixels @ linear @ torch.linalg.inv(to_pixels)
+    assert torch.allclose(in_pixels @ in_pixels.mT, torch.eye(2).expand(50, 2, 2), atol=1e-5)

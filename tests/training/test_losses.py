@@ -157,3 +157,21 @@ def test_schedules_start_and_end_where_they_should() -> None:
 def test_options_that_contradict_each_other_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"needs|for|go together"):
         FitOptions(**options)
+
+
+@pytest.mark.parametrize("size", [1, 4, 16, 40])
+def test_small_batches_do_not_cancel_the_weights(size: int) -> None:
+    """The mean gradient over the batches of an epoch is that of the whole weighted loss."""
+    targets = TWO.one_hot([0] * 30 + [1] * 10)
+    options = FitOptions(class_weights="balanced")
+    weights = class_weights(options, targets, TWO)
+    assert weights is not None
+    tensor = torch.tensor(weights, dtype=torch.float32)
+    loss = make_loss(options, TWO, tensor, float((targets @ weights).mean()))
+    best = torch.zeros(2, requires_grad=True)  # balanced: equal logits are the minimum
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    for batch in torch.split(order, size):
+        part = torch.from_numpy(targets)[batch]
+        (loss(best.expand(len(part), 2), part) * len(part)).backward()
+    assert best.grad is not None
+    assert best.grad.abs().max().item() < 1e-5

@@ -27,7 +27,10 @@ class DataConfig(IndexOptions):
         description="npz, IDX, folder, table or manifest; of several the first that is there"
     )
     cache: str | None = Field(None, description="folder of decoded pixels; null: the user's cache")
-    keep_ids: bool = Field(False, description="keep patient ids instead of keyed pseudonyms")
+    keep_ids: bool = Field(False, description="keep patient ids and every column of metadata")
+    metadata: tuple[str, ...] = Field(
+        (), description="columns that name nobody and go into predictions, for subgroups"
+    )
 
 
 class AuditConfig(Options):
@@ -80,7 +83,8 @@ class RunConfig(Options):
 
     def to_yaml(self) -> str:
         """Return the resolved config as YAML."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        values = self.model_dump(mode="json")
+        return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def load_config(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> RunConfig:
@@ -166,6 +170,12 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
     )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Safe YAML that quotes what `_Loader` would take for a number or a word of its own."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 def _int(loader: _Loader, node: Any) -> int:

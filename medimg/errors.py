@@ -11,6 +11,7 @@
     │   ├── LabelError        labels or classes that do not fit together
     │   ├── ManifestError     a manifest that breaks its own rules
     │   ├── LeakError         a patient or a picture on both sides of a split
+    │   ├── NothingReadable   not one case that can be read; has `refusals`
     │   ├── PredictionsError  predictions that break their own rules
     │   └── PixelError        one case that cannot be read right; has a `code`
     ├── BundleError           a bundle that is incomplete, altered or foreign
@@ -22,7 +23,8 @@ Each message names the file or key and the value; `remedy` is the way out.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -36,6 +38,7 @@ __all__ = [
     "LabelError",
     "ManifestError",
     "LeakError",
+    "NothingReadable",
     "PredictionsError",
     "PixelError",
     "BundleError",
@@ -143,6 +146,25 @@ class Refusal:
     code: str
     message: str
     remedy: str
+
+    @classmethod
+    def of(cls, error: PixelError, case_id: str, frame: str, stage: str, root: object) -> Refusal:
+        """Return the row of an error; paths in its message become relative to `root`."""
+        message = error.message.replace(f"{root}/", "")
+        return cls(case_id, frame, stage, error.code, message, error.remedy)
+
+
+class NothingReadable(DataError):
+    """Not one case can be read; `refusals` says why of each."""
+
+    def __init__(self, refusals: Sequence[Refusal]) -> None:
+        codes = dict(sorted(Counter(r.code for r in refusals).items()))
+        first = f"; the first: {refusals[0].message}" if refusals else ""
+        super().__init__(
+            f"none of {len(refusals)} cases could be read ({codes}){first}",
+            remedy=refusals[0].remedy if refusals else "name a folder that holds pictures",
+        )
+        self.refusals = list(refusals)
 
 
 def nearest(word: str, known: Iterable[str], *, most: int = 3) -> str:

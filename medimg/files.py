@@ -34,11 +34,11 @@ def replacing(path: str | os.PathLike[str], *, mode: int | None = None) -> Itera
     content exists. On an error or an interrupt the temporary file is removed.
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.name[:80]}.{secrets.token_hex(6)}.tmp")
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
-    os.close(os.open(temporary, flags, 0o666 if mode is None else mode))
     try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, flags, 0o666 if mode is None else mode))
         yield temporary
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
@@ -49,7 +49,8 @@ def replacing(path: str | os.PathLike[str], *, mode: int | None = None) -> Itera
             remedy="check the free space and the permissions of that folder",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     _sync_folder(final.parent)
 
 
@@ -137,11 +138,18 @@ def require_free(folder: str | os.PathLike[str], marker: str, *, overwrite: bool
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise FolderExists(f"{folder} is a file", remedy="name a folder")
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    if not (folder / _BEGUN).is_file():
+    try:
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return
+    except OSError as error:
         raise FolderExists(
-            f"{folder} holds files that medimg did not write", remedy="name another folder"
+            f"{folder} cannot be read: {error.strerror}", remedy="name another folder"
+        ) from error
+    begun = folder / _BEGUN
+    if not begun.is_file() or begun.read_text(encoding="utf-8").strip() != marker:
+        raise FolderExists(
+            f"{folder} holds files that medimg did not write, or wrote as something else",
+            remedy="name another folder",
         )
     if not overwrite:
         state = "is finished" if (folder / marker).is_file() else "was begun and not finished"
@@ -176,15 +184,36 @@ def lock(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None
     import filelock
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0):
-            yield
+        folder.mkdir(parents=True, exist_ok=True)
+        held.acquire()
     except filelock.Timeout as error:
         raise UsageError(
             f"{folder} is being written by another medimg process",
             remedy="wait until it is done, or name another folder",
         ) from error
+    except OSError as error:
+        raise UsageError(
+            f"{folder} may not be written: {error.strerror}",
+            remedy="name a folder that you may write",
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def require_absent(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+    """Refuse to write a table over a file that is there, unless `overwrite`."""
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"{path} is no table", remedy="name a .csv or .parquet file")
+    if not overwrite and (path.exists() or path.with_suffix(".json").exists()):
+        raise FolderExists(
+            f"{path} (or its .json) is there already",
+            remedy="give --overwrite to replace it, or another name",
+        )
 
 
 def _sync_folder(folder: Path) -> None:

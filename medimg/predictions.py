@@ -20,10 +20,11 @@ from medimg.calibrator import Calibrator, ScoreKind, to_logits, to_probabilities
 from medimg.errors import PredictionsError, nearest
 from medimg.files import fingerprint, read_json, write_json
 from medimg.labels import LabelSpace, check_targets, class_index
-from medimg.tables import column_floats, column_text, read_table, write_table
+from medimg.tables import column_floats, column_text, group_codes, read_table, write_table
 
 _OWN = ("case_id", "patient_id", "split", "target", "predicted")
-_PREFIXES = ("target:", "logit:", "p:")
+#: How the columns of targets and scores begin.
+PREFIXES = ("target:", "logit:", "p:")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +100,7 @@ class Predictions:
                 f"{len(frame)} rows of metadata for {n} cases", remedy="give one a case"
             )
         for column in frame.columns:
-            if column in _OWN or str(column).startswith(_PREFIXES):
+            if column in _OWN or str(column).startswith(PREFIXES):
                 raise PredictionsError(
                     f"metadata column {column!r} has a name with a meaning of its own",
                     remedy="rename the column",
@@ -131,12 +132,14 @@ class Predictions:
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of cases, patients, splits, scores and targets; the order has no part."""
+        """The SHA-256 of cases, splits, scores, targets and of who belongs together.
+
+        Neither the order of the rows nor the names of the patients have a part.
+        """
         return fingerprint(
-            [
-                list(self.case_id),
-                *(None if v is None else list(v) for v in (self.patient_id, self.split)),
-            ],
+            list(self.case_id),
+            None if self.patient_id is None else group_codes(self.patient_id),
+            None if self.split is None else list(self.split),
             self.scores.tobytes(),
             np.nan_to_num(self.targets, nan=-1).tobytes(),
             self.kind,
@@ -272,7 +275,7 @@ class Predictions:
         scores = np.stack(
             [column_floats(frame[prefix + c], f"{name}: {prefix}{c}") for c in space.classes], 1
         )
-        extra = [c for c in frame if c not in _OWN and not str(c).startswith(_PREFIXES)]
+        extra = [c for c in frame if c not in _OWN and not str(c).startswith(PREFIXES)]
         return cls(
             case_id=frame["case_id"].to_numpy(),
             scores=scores,

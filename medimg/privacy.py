@@ -8,6 +8,7 @@ A pseudonym is HMAC-SHA-256 under a key of 256 random bits, cut to 128 bits, in 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -37,7 +38,7 @@ def load_key(path: str | os.PathLike[str] | None = None) -> bytes:
     """
     path = Path(path) if path is not None else key_path()
     if not path.exists():
-        write_text(path, secrets.token_hex(32) + "\n", mode=0o600)
+        _make_key(path)
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except (OSError, ValueError) as error:
@@ -49,6 +50,17 @@ def load_key(path: str | os.PathLike[str] | None = None) -> bytes:
             f"{path} holds a key of {8 * len(key)} bits", remedy="it must hold 64 hex digits"
         )
     return key
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key whole; where another process was faster, its key stays."""
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    write_text(fresh, secrets.token_hex(32) + "\n", mode=0o600)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
 
 
 def pseudonym(key: bytes, *parts: str) -> str:

@@ -11,14 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from medimg.config import RunConfig, load_config
 from medimg.data.audit import audit
 from medimg.data.fetch import find_data
 from medimg.data.index import index
 from medimg.data.manifest import Manifest
+from medimg.data.options import IndexOptions
 from medimg.data.splits import split
 from medimg.data.store import ImageStore
-from medimg.errors import FolderExists, Refusal, SourceNotFound
+from medimg.errors import (
+    DataError,
+    FolderExists,
+    NothingReadable,
+    Refusal,
+    SourceNotFound,
+    UsageError,
+)
 from medimg.evaluation.calibration import fit_calibrator
 from medimg.evaluation.evaluate import evaluate
 from medimg.evaluation.result import Evaluation
@@ -33,6 +43,7 @@ from medimg.files import (
     write_text,
 )
 from medimg.inference.bundle import ModelBundle
+from medimg.inference.forward import pick_device
 from medimg.models.build import build_model
 from medimg.predictions import Predictions
 from medimg.provenance import provenance
@@ -88,10 +99,14 @@ def run(
         config = load_config(config)
     out = Path(out)
     going_on = resume and _is_begun(out)
-    if not going_on:
+    if going_on:
+        _require_same(config, out)
+    else:
         _require_free(out, overwrite=overwrite)
+    pick_device(config.device)
     manifest, source = open_manifest(config, near)
     manifest = split(manifest, **config.split.model_dump(), seed=config.seed)
+    _require_splits(config, manifest)
     if not going_on:
         claim_folder(out, _MARKER, overwrite=overwrite)
     with lock(out):
@@ -122,7 +137,7 @@ def run(
 def open_manifest(config: RunConfig, near: Sequence[Path] = ()) -> tuple[Manifest, Path]:
     """Return the manifest that a config names, not split yet, and its source."""
     source = _first(config.data.source, near)
-    options = config.data.model_dump(exclude={"source", "labels", "cache", "keep_ids"})
+    options = config.data.model_dump(include=set(IndexOptions.model_fields) - {"labels"})
     labels = config.data.labels
     return index(
         source, labels=None if labels is None else find_data(labels, near), **options
@@ -144,7 +159,11 @@ def open_store(config: RunConfig, manifest: Manifest, source: Path) -> ImageStor
     folder = Path(config.data.cache) if config.data.cache else cache_folder()
     key = fingerprint(str(source.resolve()), config.preprocess.model_dump(mode="json"))
     return ImageStore.build(
-        manifest, config.preprocess, folder / key[:16], keep_ids=config.data.keep_ids
+        manifest,
+        config.preprocess,
+        folder / key[:16],
+        keep_ids=config.data.keep_ids,
+        metadata=config.data.metadata,
     )
 
 
@@ -160,7 +179,33 @@ def _is_begun(out: Path) -> bool:
     return (out / "config.yaml").is_file() and not (out / _MARKER).is_file()
 
 
+def _require_same(config: RunConfig, out: Path) -> None:
+    """Refuse to go on with a run that was begun with another config."""
+    if (out / "config.yaml").read_text(encoding="utf-8") != config.to_yaml():
+        raise UsageError(
+            f"{out} was begun with another config than this one",
+            remedy=f"go on with {out / 'config.yaml'}, or give --overwrite to begin anew",
+        )
+
+
+def _require_splits(config: RunConfig, manifest: Manifest) -> None:
+    """Refuse before the training what would make the run fail after it."""
+    for name, wanted in (("test", True), ("calib", config.calibration.temperature)):
+        rows = manifest.rows(name)
+        present = (np.nansum(manifest.targets[rows], axis=0) > 0).sum()
+        needed = 1 if name == "test" or not manifest.space.exclusive else 2
+        if wanted and (len(rows) or name == "test") and present < needed:
+            raise DataError(
+                f"split {name} has {len(rows)} cases, with known cases of {present} classes",
+                remedy=f"give it more cases (split.{name}), or for calib none (split.calib: 0)",
+            )
+
+
 def _require_free(out: Path, *, overwrite: bool) -> None:
+    """Refuse an output folder that is in use, or holds what may not be removed."""
+    if (out / ".lock").is_file():
+        with lock(out):
+            pass
     try:
         require_free(out, _MARKER, overwrite=overwrite)
     except FolderExists as error:
@@ -171,8 +216,13 @@ def _require_free(out: Path, *, overwrite: bool) -> None:
 
 
 def _open_store(config: RunConfig, manifest: Manifest, source: Path, out: Path) -> ImageStore:
-    store = open_store(config, manifest, source)
+    try:
+        store = open_store(config, manifest, source)
+    except NothingReadable as error:
+        write_refusals(out / ERRORS_CSV, error.refusals)
+        raise
     write_refusals(out / ERRORS_CSV, store.refusals)
+    audit(manifest).require_clean(config.audit.allow)
     audit(store).require_clean(config.audit.allow)
     return store
 
@@ -202,11 +252,21 @@ def _logger(path: Path) -> Callable[[dict[str, Any]], None]:
     start = time.monotonic()
 
     def log(row: dict[str, Any]) -> None:
+        if row["event"] == "start":
+            _drop_later_epochs(path, row["epoch"])
         text = json.dumps(row | {"elapsed": round(time.monotonic() - start, 3)}, allow_nan=False)
         with path.open("a", encoding="utf-8") as handle:
             handle.write(text + "\n")
 
     return log
+
+
+def _drop_later_epochs(path: Path, epoch: int) -> None:
+    """Take the epochs that a killed run did after its last checkpoint out of the log."""
+    if path.is_file():
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        kept = [row for row in rows if row["event"] == "epoch" and row["epoch"] <= epoch]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _calibrate(
@@ -253,6 +313,7 @@ def _notes(config: RunConfig, store: ImageStore, calibrated: bool) -> list[str]:
     notes = [
         f"Known and accepted: {finding} Reason: {config.audit.allow[finding.code]}"
         for finding in audit(store).findings
+        if finding.code in config.audit.allow
     ]
     if store.refusals:
         notes.append(f"{len(store.refusals)} cases could not be read; errors.csv names them.")

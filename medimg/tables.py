@@ -49,7 +49,12 @@ def parse_table(text: str, name: str) -> pd.DataFrame:
     """Return CSV text as a frame of text; `name` stands in the errors. See `read_table`."""
     header_line = text.partition("\n")[0]
     separator = max(",;\t", key=header_line.count) if header_line.strip() else ","
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=separator) if row]
+    except csv.Error as error:
+        raise DataError(
+            f"{name} is no CSV: {error}", remedy="close every quote, and quote cells with newlines"
+        ) from error
     if not rows:
         raise DataError(f"{name} is empty", remedy="give a table with a header line")
     header = [column.strip() for column in rows[0]]
@@ -95,6 +100,16 @@ def column_text(values: Iterable[Any]) -> list[str]:
         texts = array.astype(str)
         return list(np.where(np.isnan(array), "", texts))
     return ["" if value is None or value != value else str(value) for value in array.tolist()]
+
+
+def group_codes(ids: Iterable[str]) -> list[int]:
+    """Return a number for each id, by first appearance; a blank is -1.
+
+    Says who belongs together without saying who they are, and so is the same for ids and for
+    pseudonyms of them.
+    """
+    numbers: dict[str, int] = {"": -1}
+    return [numbers.setdefault(i, len(numbers) - 1) for i in ids]
 
 
 def column_floats(values: Iterable[str], name: str) -> NDArray[np.float32]:

@@ -95,3 +95,8 @@ def test_a_missing_config_is_named(tmp_path: Path) -> None:
 def test_every_key_can_be_listed() -> None:
     keys = config_keys()
     assert {"seed", "data.source", "fit.augment.rotate", "preprocess.size"} <= set(keys)
+
+
+def test_a_written_config_reads_back_as_it_was(tmp_path: Path) -> None:
+    config = load(tmp_path, 'data: {source: "007", classes: ["1e5", "no"]}\ntitle: "1e5"\n')
+    assert make_config(parse_yaml(config.to_yaml(), "again")) == config  # type: ignore[attr-defined]

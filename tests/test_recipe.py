@@ -13,7 +13,7 @@ import yaml
 import medimg as mi
 import medimg.training.fit as fit_module
 from medimg.config import make_config
-from medimg.errors import FolderExists, LeakError, SourceNotFound, UsageError
+from medimg.errors import DataError, FolderExists, LeakError, SourceNotFound, UsageError
 from medimg.predictions import Predictions
 from medimg.testing import make_image_folder, make_npz, make_table
 
@@ -171,3 +171,41 @@ def test_a_wrong_source_leaves_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
         mi.run(config_for(tmp_path / "nowhere.npz", tmp_path / "c"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_ids_that_differ_in_zeros_alone_are_one_person(tmp_path: Path) -> None:
+    table = make_table(tmp_path / "t", n=120, patients=60, size=(8, 8))
+    header, *lines = table.read_text().splitlines()
+    lines = [f"{line},{'test' if row % 3 == 0 else 'train'}" for row, line in enumerate(lines)]
+    lines[0] = lines[0].replace(",000,", ",1,")
+    table.write_text("\n".join([header + ",split", *lines]) + "\n")
+    config = config_for(table, tmp_path / "c", preprocess={"size": [8, 8]})
+    with pytest.raises(LeakError, match="patient_in_several_splits"):
+        mi.run(config, tmp_path / "run")
+
+
+def test_what_would_fail_after_the_training_fails_before_it(tmp_path: Path) -> None:
+    path = make_npz(tmp_path / "x.npz", n={"train": 8, "val": 8})
+    config = config_for(path, tmp_path / "c", split={"test": 0, "train": 0.8})
+    with pytest.raises(DataError, match="split test has 0 cases"):
+        mi.run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_goes_on_with_its_own_config_alone(npz: Path, tmp_path: Path) -> None:
+    config = config_for(npz, tmp_path / "c")
+    mi.run(config, tmp_path / "run")
+    (tmp_path / "run/run.json").unlink()
+    other = config_for(npz, tmp_path / "c", model={"activation": "tanh"})
+    with pytest.raises(UsageError, match="another config"):
+        mi.run(other, tmp_path / "run", resume=True)
+    mi.run(config, tmp_path / "run", resume=True)
+
+
+def test_nothing_readable_leaves_the_reasons_behind(tmp_path: Path) -> None:
+    folder = make_image_folder(tmp_path / "f", per_class=60, size=(8, 8))
+    for path in folder.rglob("*.png"):
+        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DataError, match="none of 120"):
+        mi.run(config_for(folder, tmp_path / "c"), tmp_path / "run")
+    assert len((tmp_path / "run/errors.csv").read_text().splitlines()) == 121

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medimg.errors import BundleError
+from medimg.errors import BundleError, UsageError
 from medimg.evaluation.calibration import fit_calibrator
 from medimg.inference.bundle import ModelBundle
 from medimg.predictions import Predictions
@@ -18,6 +18,12 @@ def calibrate_bundle(
     predictions = Predictions.load(table)
     if split is not None:
         predictions = predictions.select(split)
+    elif predictions.split is not None and set(predictions.split) != {"calib"}:
+        raise UsageError(
+            f"{table} holds cases of {sorted(set(predictions.split))}",
+            remedy="fit on calib, whose cases neither trained, stopped nor will score the model; "
+            "--split NAME takes another knowingly",
+        )
     _require_same(bundle, predictions, table)
     calibrator = fit_calibrator(predictions)
     bundle.with_calibrator(calibrator).save(out, overwrite=overwrite)

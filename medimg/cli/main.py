@@ -36,6 +36,15 @@ KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Write patient ids as 
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value; can be given often.")
 ]
+Labels = Annotated[Path | None, typer.Option(help="Table of paths and labels.")]
+Label = Annotated[list[str] | None, typer.Option(help="Label column; several: multi-label.")]
+PathColumn = Annotated[str | None, typer.Option(help="Column of the image paths.")]
+PatientColumn = Annotated[str | None, typer.Option(help="Column of the patient.")]
+Separator = Annotated[str | None, typer.Option(help="What joins several labels in a cell.")]
+Uncertain = Annotated[str | None, typer.Option(help="What -1 means: unknown, positive, negative.")]
+Blank = Annotated[str | None, typer.Option(help="What a blank label means: unknown, negative.")]
+LabelKind = Annotated[str | None, typer.Option(help="multiclass, multilabel or ordinal.")]
+Positive = Annotated[str | None, typer.Option(help="The target condition, of two classes.")]
 Kind = Annotated[str | None, typer.Option(help="logits or probabilities, for a foreign table.")]
 Space = Annotated[
     Path | None, typer.Option(help="YAML with classes, kind and positive, for a foreign table.")
@@ -99,17 +108,29 @@ def demo(out: Out = Path("runs/demo"), overwrite: Overwrite = False) -> None:
 def new(
     source: Path,
     out: Out = Path("my.yaml"),
-    labels: Annotated[Path | None, typer.Option(help="Table of paths and labels.")] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="Label column; several for multi-label.")
-    ] = None,
-    uncertain: Annotated[str | None, typer.Option(help="What -1 means.")] = None,
-    blank: Annotated[str | None, typer.Option(help="What a blank label means.")] = None,
+    labels: Labels = None,
+    label: Label = None,
+    path: PathColumn = None,
+    patient_id: PatientColumn = None,
+    separator: Separator = None,
+    uncertain: Uncertain = None,
+    blank: Blank = None,
+    kind: LabelKind = None,
+    positive: Positive = None,
 ) -> None:
     """Write a commented config for your own data from what is seen in it."""
     from medimg.cli.new import write_config
 
-    options = _given(label=tuple(label or ()), uncertain=uncertain, blank=blank)
+    options = _given(
+        label=tuple(label or ()),
+        path=path,
+        patient_id=patient_id,
+        separator=separator,
+        uncertain=uncertain,
+        blank=blank,
+        kind=kind,
+        positive=positive,
+    )
     write_config(source, out, labels, options)
     _print(f"{out}: read it, then `medimg train {out} -o runs/{out.stem}`")
 
@@ -118,22 +139,33 @@ def new(
 def index(
     source: Path,
     out: Out,
-    labels: Annotated[Path | None, typer.Option(help="Table of paths and labels.")] = None,
-    label: Annotated[
-        list[str] | None, typer.Option(help="Label column; several for multi-label.")
-    ] = None,
-    uncertain: Annotated[str | None, typer.Option(help="What -1 means.")] = None,
-    blank: Annotated[str | None, typer.Option(help="What a blank label means.")] = None,
-    kind: Annotated[str | None, typer.Option(help="multiclass, multilabel, ordinal.")] = None,
-    positive: Annotated[str | None, typer.Option(help="The target condition.")] = None,
+    labels: Labels = None,
+    label: Label = None,
+    path: PathColumn = None,
+    patient_id: PatientColumn = None,
+    separator: Separator = None,
+    uncertain: Uncertain = None,
+    blank: Blank = None,
+    kind: LabelKind = None,
+    positive: Positive = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """List the cases of a source with their labels: a manifest."""
     from medimg.cli.show import print_counts
     from medimg.data.index import index as index_source
+    from medimg.files import require_absent
 
     options = _given(
-        label=tuple(label or ()), uncertain=uncertain, blank=blank, kind=kind, positive=positive
+        label=tuple(label or ()),
+        path=path,
+        patient_id=patient_id,
+        separator=separator,
+        uncertain=uncertain,
+        blank=blank,
+        kind=kind,
+        positive=positive,
     )
+    require_absent(out, overwrite=overwrite)
     manifest = index_source(source, labels=labels, **options)
     manifest.save(out)
     print_counts(manifest)
@@ -148,12 +180,15 @@ def split(
     calib: float = 0.1,
     test: float = 0.1,
     seed: int = 0,
+    overwrite: Overwrite = False,
 ) -> None:
     """Assign cases to train, val, calib and test, by patient and stratified."""
     from medimg.cli.show import print_counts
     from medimg.data.manifest import Manifest
     from medimg.data.splits import split as split_manifest
+    from medimg.files import require_absent
 
+    require_absent(out, overwrite=overwrite)
     done = split_manifest(
         Manifest.load(manifest), train=train, val=val, calib=calib, test=test, seed=seed
     )

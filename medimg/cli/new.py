@@ -92,7 +92,10 @@ def _text(
         data.append(f"  labels: {_yaml(str(labels.resolve()))}")
     data += [f"  {key}: {_yaml(value)}" for key, value in options.items()]
     if len(space.classes) == 2 and space.exclusive:
-        data.append(f"  positive: {_yaml(space.positive or space.classes[1])}  # target condition")
+        either = " or ".join(map(_yaml, space.classes))
+        data.append(
+            f"  positive: {_yaml(space.positive)}  # target condition, for sensitivity: {either}"
+        )
     return "\n".join(
         [
             "# Written by `medimg new` from what it saw; every key: `medimg show config`.",

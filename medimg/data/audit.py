@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg.data.manifest import Manifest
+from medimg.data.manifest import Manifest, plain_id
 from medimg.data.store import ImageStore
 from medimg.errors import LeakError
 
@@ -57,6 +57,9 @@ class Audit:
 def audit(data: Manifest | ImageStore) -> Audit:
     """Check a manifest, or a store and its pixels too, for leaks.
 
+    A store knows patients by pseudonym, so that ids that differ in zeros alone are told in the
+    manifest only.
+
     Ids are compared after stripping blanks, case and leading zeros, so that ``007`` and ``7``
     count as one patient. Cases of split `none` take no part.
     """
@@ -64,7 +67,7 @@ def audit(data: Manifest | ImageStore) -> Audit:
     split = manifest.split
     findings = []
     for column in ("patient", "study"):
-        ids = manifest.frame[f"{column}_id"].map(_plain).to_numpy()
+        ids = manifest.frame[f"{column}_id"].map(plain_id).to_numpy()
         findings.append(_find(f"{column}_in_several_splits", manifest, ids, split))
     if isinstance(data, ImageStore):
         hashes = data.pixel_hash
@@ -73,10 +76,6 @@ def audit(data: Manifest | ImageStore) -> Audit:
         findings.append(_find("pixels_in_several_splits", manifest, hashes, split))
         findings.append(_find("pixels_under_several_labels", manifest, hashes, labels))
     return Audit(tuple(finding for finding in findings if finding.groups))
-
-
-def _plain(identifier: str) -> str:
-    return identifier.strip().casefold().lstrip("0") or identifier.strip()
 
 
 def _find(

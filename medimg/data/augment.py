@@ -35,9 +35,7 @@ class Draw:
     holes: Tensor
 
 
-def draw(
-    options: AugmentOptions, n: int, size: Sequence[int], generator: torch.Generator
-) -> Draw:
+def draw(options: AugmentOptions, n: int, size: Sequence[int], generator: torch.Generator) -> Draw:
     """Draw the changes of `n` cases of `size` ([D,] H, W) from a CPU generator.
 
     Rotation turns within the plane of the last two axes, in pixels: a square stays a square. The number of values drawn does not

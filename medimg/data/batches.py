@@ -17,14 +17,14 @@ def to_float(batch: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torc
 
     Parameters
     ----------
-    batch : uint8 or uint16 (B, C, [D,] H, W)
+    batch : uint8, or int16 with the bits of uint16 (B, C, [D,] H, W)
     mean, std : float32 (C,)
         Of the integers as shares of the largest one, in [0, 1].
     """
-    top = 255.0 if batch.dtype == torch.uint8 else 65535.0
+    wide = batch.dtype == torch.int16
     shape = (1, -1, *[1] * (batch.ndim - 2))
-    scale, offset = 1 / (std * top), -mean / std
-    floats = batch.to(torch.float32)
+    scale, offset = 1 / (std * (65535.0 if wide else 255.0)), -mean / std
+    floats = (batch.to(torch.int32) & 0xFFFF if wide else batch).to(torch.float32)
     return floats.mul_(scale.view(shape)).add_(offset.view(shape))
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from medimg.data.fetch import find_data
-from medimg.data.manifest import COLUMNS, Manifest
+from medimg.data.manifest import COLUMNS, Manifest, is_taken
 from medimg.data.options import IndexOptions
 from medimg.data.sources import arrays, table
 from medimg.data.sources import folder as folders
@@ -258,7 +258,10 @@ def _table_rows(
         s + (f"@{f}" if f else "") for s, f in zip(sources, own["frame"], strict=True)
     ]
     used = {columns.path, *columns.label, *columns[2:]}
-    rest = [c for c in frame.columns if c not in used]
+    rest = [c for c in frame.columns if c not in used and not is_taken(c)]
+    left = [c for c in frame.columns if c not in used and is_taken(c)]
+    if left:
+        _log.warning("%s: columns left out, for their names mean something else: %s", name, left)
     clash = [c for c in rest if c in COLUMNS]
     if clash:
         raise UsageError(
@@ -316,8 +319,9 @@ def _collect(paths: Sequence[Source]) -> tuple[Path, list[str], list[Refusal]]:
         )
     root = Path(os.path.commonpath([p if p.is_dir() else p.parent for p in there]))
     refusals = []
+    known = set(there)
     for path in full:
-        if path not in there:
+        if path not in known:
             error = PixelError("not_found", f"{path} is not there", remedy="check the path")
             refusals.append(_refusal(os.path.relpath(path, root), error))
     names: dict[str, None] = {}

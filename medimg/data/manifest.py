@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from medimg.errors import ManifestError, SourceNotFound, nearest
 from medimg.files import fingerprint, read_json, write_json
 from medimg.labels import LabelSpace, check_targets
-from medimg.predictions import read_targets, target_columns
-from medimg.tables import read_table, write_table
+from medimg.predictions import PREFIXES, read_targets, target_columns
+from medimg.tables import group_codes, read_table, write_table
 
 #: The columns that every manifest has, in this order; all text, blank where not known.
 COLUMNS = ("case_id", "patient_id", "study_id", "source", "frame", "split")
@@ -84,16 +84,25 @@ class Manifest:
 
     @property
     def groups(self) -> NDArray[Any]:
-        """Who each case is of (N,): the patient; a case without one is its own group."""
-        patient = self.frame["patient_id"].to_numpy()
+        """Who each case is of (N,): the patient; a case without one is its own group.
+
+        Ids that differ in blanks, case or leading zeros alone count as one person: better two
+        people on one side of a split than one on both.
+        """
+        patient = self.frame["patient_id"].map(plain_id).to_numpy()
         return np.where(patient == "", "case:" + self.case_id, "patient:" + patient)
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of all rows, targets and classes; neither order nor root has a part."""
-        columns = {str(c): list(self.frame[c]) for c in sorted(self.frame.columns)}
+        """The SHA-256 of cases, splits, targets, classes and of who belongs together.
+
+        Neither the order of the rows, the root, metadata nor the names of patients have a part,
+        so that a manifest and its pseudonymized copy have the same.
+        """
+        columns = [list(self.frame[c]) for c in ("case_id", "source", "frame", "split")]
+        groups = [group_codes(self.frame[c]) for c in ("patient_id", "study_id")]
         return fingerprint(
-            columns, np.nan_to_num(self.targets, nan=-1).tobytes(), self.space.to_dict()
+            columns, groups, np.nan_to_num(self.targets, nan=-1).tobytes(), self.space.to_dict()
         )
 
     def rows(self, split: str) -> NDArray[np.intp]:
@@ -171,9 +180,20 @@ class Manifest:
         if not root.is_dir():
             raise SourceNotFound(
                 f"{path}: the folder of its scans, {root}, is not there",
-                remedy="give --root with the folder's new place",
+                remedy="move it back, or index it again where it is",
             )
         return cls(frame[metadata], targets, space, root)
+
+
+def plain_id(identifier: str) -> str:
+    """Return an id without blanks around it, capitals and leading zeros."""
+    stripped = identifier.strip().casefold()
+    return stripped.lstrip("0") or stripped
+
+
+def is_taken(column: str) -> bool:
+    """Whether a column's name has a meaning of its own in manifests or predictions."""
+    return column in ("label", "target", "predicted") or column.startswith(("label:", *PREFIXES))
 
 
 def _with_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -207,6 +227,9 @@ def _check(frame: pd.DataFrame) -> None:
             f"split {unknown[0]!r} is unknown{nearest(unknown[0], SPLITS)}",
             remedy=f"one of {', '.join(SPLITS)}",
         )
-    own = [c for c in frame if str(c) == "label" or str(c).startswith("label:")]
+    own = [c for c in frame if is_taken(str(c))]
     if own:
-        raise ManifestError(f"metadata column {own[0]!r}", remedy="rename it")
+        raise ManifestError(
+            f"metadata column {own[0]!r} has a name with a meaning of its own",
+            remedy="rename the column",
+        )

@@ -35,13 +35,13 @@ class Preprocess(Options):
         [D,] H, W in pixels. None: the size of the first picture, which all must share.
     channels : {1, 3}, optional
         1 grey (BT.601 luma of RGB), 3 RGB (grey repeated). None: as the first picture.
-    resize : {"stretch", "pad", "crop"}
+    resize : {"stretch", "pad", "crop", "exact"}
         To `size` whatever the shape; by one factor and filled with the lowest value; by one
-        factor and cut to the centre.
+        factor and cut to the centre; not at all: any other size is refused.
     spacing : tuple of float, optional
         Millimetres along [D,] H, W to resample to before `size` is taken.
-    bits : {8, 16}
-        uint8 or uint16.
+    bits : {8, 16}, optional
+        uint8 or uint16. None: 16 where the range of the first picture is wider than 256 levels.
     """
 
     size: tuple[Length, ...] | None = Field(
@@ -51,19 +51,29 @@ class Preprocess(Options):
         max_length=3,
     )
     channels: Literal[1, 3] | None = Field(None, description="1 grey, 3 RGB; null: as they are")
-    resize: Literal["stretch", "pad", "crop"] = Field("stretch", description="how to reach size")
+    resize: Literal["stretch", "pad", "crop", "exact"] = Field(
+        "stretch", description="how to reach size; exact refuses any other"
+    )
     spacing: tuple[Positive, ...] | None = Field(
         None, description="resample to these mm along [D,] H, W first; null: no"
     )
-    bits: Literal[8, 16] = Field(8, description="bits a stored pixel; 16 for CT")
+    bits: Literal[8, 16] | None = Field(
+        None, description="bits a stored pixel; null: 16 where pictures have more than 256 levels"
+    )
 
     def resolved(self, first: Pixels) -> Preprocess:
-        """Return the preprocessing with `size` and `channels` filled in from a first case."""
+        """Return the preprocessing with what is open filled in from a first case.
+
+        Where the size was open, pictures of any other are refused from then on.
+        """
         channels, *size = first.array.shape
-        return Preprocess.model_validate(
-            self.model_dump()
-            | {"size": self.size or tuple(size), "channels": self.channels or channels}
-        )
+        filled = {
+            "size": self.size or tuple(size),
+            "channels": self.channels or channels,
+            "resize": self.resize if self.size else "exact",
+            "bits": self.bits or (8 if first.high - first.low <= 255 else 16),
+        }
+        return Preprocess.model_validate(self.model_dump() | filled)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -95,7 +105,7 @@ class Preprocess(Options):
             array = _resample(array, pixels.spacing_mm, self.spacing)
         if array.shape != shape:
             array = _RESIZERS[self.resize](array, shape[1:], np.float32(pixels.low))
-        return _to_integers(array, pixels.low, pixels.high, self.bits)
+        return _to_integers(array, pixels.low, pixels.high, self.bits or 8)
 
 
 def _to_channels(array: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
@@ -176,4 +186,19 @@ def _crop(
     return _scale(array, outer)[(slice(None), *place)]
 
 
-_RESIZERS: dict[str, Resizer] = {"stretch": _stretch, "pad": _pad, "crop": _crop}
+def _exact(
+    array: NDArray[np.float32], size: tuple[int, ...], low: np.float32
+) -> NDArray[np.float32]:
+    raise PixelError(
+        "dimensions",
+        f"a picture of {array.shape[1:]} where {size} alone is taken",
+        remedy="set preprocess.size and preprocess.resize (stretch, pad or crop)",
+    )
+
+
+_RESIZERS: dict[str, Resizer] = {
+    "stretch": _stretch,
+    "pad": _pad,
+    "crop": _crop,
+    "exact": _exact,
+}

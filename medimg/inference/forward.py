@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
 
 import numpy as np
@@ -28,6 +29,8 @@ def pick_device(device: str | torch.device) -> torch.device:
         picked = torch.device(device)
     except RuntimeError as error:
         raise UsageError(f"device {device!r} is unknown", remedy="auto, cpu or cuda") from error
+    if picked.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {device!r} is not used", remedy="auto, cpu or cuda")
     if picked.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device {device!r}: there is no CUDA device", remedy="use auto or cpu")
     return picked
@@ -46,8 +49,37 @@ def chunks(store: ImageStore, rows: NDArray[np.intp]) -> Iterator[Integers]:
 
 
 def to_device(integers: Integers, device: torch.device) -> Tensor:
-    """Return stored integers as a tensor on `device`."""
+    """Return stored integers as a tensor on `device`.
+
+    uint16 travels as int16 of the same bits, which every device can index; `to_float` knows.
+    """
+    if integers.dtype == np.uint16:
+        integers = integers.view(np.int16)
     return torch.from_numpy(integers).to(device)
+
+
+def checked_logits(logits: Tensor, cases: int, classes: int) -> Tensor:
+    """Return `logits`; a network of another output than (B, K) raises by name."""
+    if logits.shape != (cases, classes):
+        raise UsageError(
+            f"the network gives {tuple(logits.shape)} for {cases} cases of {classes} classes",
+            remedy="give logits (B, K); for one output z of two classes, (0, z)",
+        )
+    return logits
+
+
+@contextmanager
+def exact_kernels(device: torch.device) -> Iterator[None]:
+    """Have CUDA's convolutions in full float32 and the same each time, while it lasts.
+
+    By default cuDNN multiplies in TF32 (10 bits of mantissa) and picks kernels by a race.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    with cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
 
 
 @torch.inference_mode()
@@ -83,9 +115,13 @@ def forward(
         torch.tensor(v, dtype=torch.float32, device=device) for v in (mean, std, shift)
     )
     out = [np.empty((0, classes), np.float32)]
-    with Progress(label or "", total, "cases", shown=label is not None) as progress:
+    with (
+        exact_kernels(device),
+        Progress(label or "", total, "cases", shown=label is not None) as progress,
+    ):
         for integers in batches:
-            logits = model(to_float(to_device(integers, device), mean_, std_)) - shift_
+            batch = to_float(to_device(integers, device), mean_, std_)
+            logits = checked_logits(model(batch), len(batch), classes) - shift_
             out.append(logits.to(torch.float32).cpu().numpy())
             progress.advance(len(integers))
     model.train(training)

@@ -125,9 +125,7 @@ class _Reader:
         try:
             return self.preprocess.apply(read_case(self.root, source, frame))
         except PixelError as error:
-            self.refusals.append(
-                Refusal(case_id, frame, "decode", error.code, error.message, error.remedy)
-            )
+            self.refusals.append(Refusal.of(error, case_id, frame, "decode", self.root))
             return None
 
 

@@ -65,7 +65,7 @@ def build_model(
             remedy="one output is for two classes; use outputs: classes",
         )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = MODELS[name](tuple(shape), classes, checked)
         initialize(model, checked.init)
     model.medimg_spec = ModelSpec(name, tuple(shape), classes, checked.model_dump(mode="json"))  # type: ignore[assignment]

@@ -21,8 +21,16 @@ from medimg.data.batches import to_float
 from medimg.data.store import ImageStore
 from medimg.errors import TrainingError, UsageError
 from medimg.evaluation.metrics import MULTICLASS, MULTILABEL
+from medimg.files import canonical_json
 from medimg.inference.bundle import ModelBundle
-from medimg.inference.forward import batch_length, chunks, forward, pick_device
+from medimg.inference.forward import (
+    batch_length,
+    checked_logits,
+    chunks,
+    exact_kernels,
+    forward,
+    pick_device,
+)
 from medimg.models.build import spec_of
 from medimg.progress import Progress
 from medimg.provenance import provenance
@@ -140,7 +148,7 @@ class _Run:
         for number, positions in enumerate(self.batches.epoch()):
             lr = self._set_rate(self.epoch * len(self.batches) + number)
             x, y = self._batch(positions)
-            loss = self.loss(self.model(x), y)
+            loss = self.loss(checked_logits(self.model(x), len(x), self.space.k), y)
             self.optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             self.optimizer.step()
@@ -152,20 +160,25 @@ class _Run:
         self.epoch += 1
         self.seconds += seconds
         if not math.isfinite(train_loss):
-            raise TrainingError(
-                f"the training loss is {train_loss} in epoch {self.epoch}",
-                remedy=f"lower fit.lr (now {self.options.lr}) or add fit.warmup",
-            )
+            raise self._diverged("training loss", train_loss)
         row = {"epoch": self.epoch, "lr": lr, "train_loss": train_loss, "seconds": seconds}
         if self.plain is not None:
             settle_norms(self.model, self._plain_batches(self.plain))
         row |= self._validate()
+        if not math.isfinite(row.get("val_loss", 0.0)):
+            raise self._diverged("loss on val", row["val_loss"])
         self.history.append(row)
         self.best.look(row, self.model)
         self.stopped = self.best.out_of_patience(self.epoch) or converged(
             self.history, self.options.converge
         )
         return row
+
+    def _diverged(self, what: str, value: float) -> TrainingError:
+        return TrainingError(
+            f"the {what} is {value} in epoch {self.epoch}",
+            remedy=f"lower fit.lr (now {self.options.lr}) or add fit.warmup",
+        )
 
     def _batch(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         positions = positions.to(self.device)
@@ -240,7 +253,7 @@ class _Run:
             return
         if state["identity"] != self._identity():
             raise UsageError(
-                "the checkpoint is of other data, options or seed",
+                "the checkpoint is of other data, options, network or seed",
                 remedy="start again with --overwrite, or put the former config back",
             )
         self.model.load_state_dict(state["model"])
@@ -254,8 +267,13 @@ class _Run:
         self.best.restore(state["best"])
 
     def _identity(self) -> list[Any]:
-        options = self.options.model_dump_json()
-        return [self.store.fingerprint, options, self.seed]
+        spec = spec_of(self.model, self.store.shape, self.space.k)
+        return [
+            self.store.fingerprint,
+            self.options.model_dump_json(),
+            self.seed,
+            [spec.name, list(spec.shape), spec.classes, canonical_json(spec.options)],
+        ]
 
     def bundle(self) -> ModelBundle:
         """Return the kept weights as a bundle on the CPU."""
@@ -278,8 +296,8 @@ class _Run:
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[torch.device]:
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    devices = range(torch.cuda.device_count()) if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), exact_kernels(device):
         torch.manual_seed(seed)
         yield device
 

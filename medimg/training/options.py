@@ -69,4 +69,9 @@ class FitOptions(Options):
             raise ValueError("steps and schedule: step go together")
         if self.label_smoothing and self.loss not in ("auto", "cross_entropy"):
             raise ValueError(f"label_smoothing is for cross_entropy, not for {self.loss}")
+        if self.label_smoothing and (self.class_weights or self.sampler == "weighted"):
+            raise ValueError(
+                "label_smoothing does not go with class_weights or the weighted sampler: what "
+                "they add to the logits could not be taken back"
+            )
         return self

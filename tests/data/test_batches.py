@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from medimg.data.augment import apply, draw
 from medimg.data.batches import Batches, batch_sizes, stratified_counts, to_float
 from medimg.data.options import AugmentOptions
+from medimg.inference.forward import to_device
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -73,7 +74,7 @@ def test_the_generator_is_the_place_in_the_sequence() -> None:
 
 @pytest.mark.parametrize("dtype, top", [(np.uint8, 255), (np.uint16, 65535)])
 def test_normalization_is_that_of_shares_of_the_range(dtype: type, top: int) -> None:
-    stored = torch.from_numpy(np.array([[[[0, top]], [[top, 0]]]], dtype))
+    stored = to_device(np.array([[[[0, top]], [[top, 0]]]], dtype), torch.device("cpu"))
     out = to_float(stored, torch.tensor([0.5, 0.25]), torch.tensor([0.5, 0.25]))
     assert torch.allclose(out, torch.tensor([[[[-1.0, 1.0]], [[3.0, -1.0]]]]), atol=1e-6)
 

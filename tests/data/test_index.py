@@ -614,3 +614,32 @@ def test_single_file_without_labels_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"\x01\x02")
     with pytest.raises(DataError, match="nothing to be indexed"):
         index(tmp_path / "a.bin")
+
+
+def test_folders_of_splits_have_the_usual_names_and_stand_alone(tmp_path: Path) -> None:
+    make_image_folder(tmp_path / "a", splits=("Training", "Testing"))
+    (tmp_path / "a" / "__MACOSX").mkdir()
+    manifest = index(tmp_path / "a")
+    assert manifest.space.classes == ("benign", "malignant")
+    assert set(manifest.split) == {"train", "test"}
+    make_image_folder(tmp_path / "a", classes=("more", "most"))
+    with pytest.raises(LabelError, match="would be splits"):
+        index(tmp_path / "a")
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    make_image_folder(tmp_path / "far", classes=("third", "x"), per_class=5)
+    make_image_folder(tmp_path / "a", per_class=5)
+    (tmp_path / "a" / "third").symlink_to(tmp_path / "far" / "third")
+    (tmp_path / "a" / "benign" / "loop").symlink_to(tmp_path / "a")
+    manifest = index(tmp_path / "a")
+    assert manifest.space.classes == ("benign", "malignant", "third")
+    assert len(manifest) == 15
+
+
+def test_a_class_called_nan_is_a_blank(tmp_path: Path) -> None:
+    table = make_table(tmp_path, n=6)
+    table.write_text(table.read_text().replace("benign", "nan", 1))
+    with pytest.raises(LabelError, match="--blank"):
+        index(table)
+    assert index(table, blank="unknown").space.classes == ("benign", "malignant")

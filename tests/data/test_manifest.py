@@ -47,7 +47,7 @@ def test_the_order_of_the_rows_changes_neither_fingerprint_nor_split() -> None:
 
 def test_the_root_may_move(tmp_path: Path) -> None:
     make_manifest(5, root=tmp_path / "gone").save(tmp_path / "m.csv")
-    with pytest.raises(SourceNotFound, match="--root"):
+    with pytest.raises(SourceNotFound, match="index it again"):
         Manifest.load(tmp_path / "m.csv")
     assert len(Manifest.load(tmp_path / "m.csv", root=tmp_path)) == 5
 

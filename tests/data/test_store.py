@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import medimg.data.store as store_module
+import medimg.data.decode as decode_module
 from medimg.data.audit import audit
 from medimg.data.index import index
 from medimg.data.preprocess import Preprocess
@@ -24,13 +24,13 @@ PREP = Preprocess(size=(16, 16), channels=1)
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every source that is decoded."""
     seen: list[str] = []
-    real = store_module.read_case
+    real = decode_module.read_case
 
     def counting(root: Path, source: str, frame: str) -> object:
         seen.append(source)
         return real(root, source, frame)
 
-    monkeypatch.setattr(store_module, "read_case", counting)
+    monkeypatch.setattr(decode_module, "read_case", counting)
     return seen
 
 
@@ -155,3 +155,64 @@ def test_the_known_copies_of_pneumonia_and_breast_are_found(
         store = ImageStore.build(manifest, Preprocess(), tmp_path / name)
         findings = {finding.code: finding for finding in audit(store).findings}
         assert len(findings["pixels_in_several_splits"].groups) == copies
+
+
+def test_another_frame_under_the_same_id_is_decoded_anew(tmp_path: Path) -> None:
+    manifest = index(make_npz(tmp_path / "x.npz"))
+    first = ImageStore.build(manifest, Preprocess(), tmp_path / "s")
+    frames = manifest.frame["frame"].to_numpy().copy()
+    frames[0], frames[1] = frames[1], frames[0]
+    swapped = ImageStore.build(manifest.with_column("frame", frames), Preprocess(), tmp_path / "s")
+    rows = np.array([0, 1])
+    assert np.array_equal(swapped.read(rows), first.read(rows[::-1]))
+
+
+def test_a_damaged_store_is_made_again(tmp_path: Path) -> None:
+    manifest = index(make_image_folder(tmp_path / "a"))
+    first = ImageStore.build(manifest, PREP, tmp_path / "s")
+    kept = first.read(np.arange(len(first)))
+    for name in ("pixels.npy", "rows.csv", "store.json"):
+        (tmp_path / "s" / name).write_bytes(b"rubbish")
+        again = ImageStore.build(manifest, PREP, tmp_path / "s")
+        assert np.array_equal(again.read(np.arange(len(again))), kept)
+
+
+def test_a_case_refused_for_good_makes_nothing_be_written_again(tmp_path: Path) -> None:
+    folder = make_image_folder(tmp_path / "a")
+    (folder / "benign" / "2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    ImageStore.build(index(folder), PREP, tmp_path / "s")
+    before = (tmp_path / "s" / "pixels.npy").stat().st_mtime_ns
+    store = ImageStore.build(index(folder), PREP, tmp_path / "s")
+    assert len(store.refusals) == 1
+    assert (tmp_path / "s" / "pixels.npy").stat().st_mtime_ns == before
+
+
+def test_names_and_paths_do_not_go_beyond_the_manifest(tmp_path: Path) -> None:
+    table = make_table(tmp_path, patients=4)
+    header, *lines = table.read_text().splitlines()
+    lines = [f"{line},Doe^Jane,A" for line in lines]
+    table.write_text("\n".join([header + ",name,site", *lines]) + "\n")
+    (tmp_path / "images" / "003.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    manifest = index(table)
+    store = ImageStore.build(manifest, PREP, tmp_path / "s")
+    assert list(store.manifest.metadata) == ["site"]
+    assert str(tmp_path) not in store.refusals[0].message
+    kept = ImageStore.build(manifest, PREP, tmp_path / "s", metadata=["name"])
+    assert set(kept.manifest.metadata) == {"site", "name"}
+
+
+def test_a_manifest_and_its_pseudonymized_copy_have_one_fingerprint(tmp_path: Path) -> None:
+    manifest = index(make_table(tmp_path, patients=4))
+    store = ImageStore.build(manifest, PREP, tmp_path / "s")
+    assert store.manifest.fingerprint == manifest.fingerprint
+    ids = manifest.frame["patient_id"].to_numpy().copy()
+    ids[0] = ids[1]
+    other = manifest.with_column("patient_id", ids)
+    assert other.fingerprint != manifest.fingerprint
+
+
+def test_colour_among_grey_is_refused_where_channels_are_open(tmp_path: Path) -> None:
+    make_image_folder(tmp_path / "a", per_class=3)
+    make_image_folder(tmp_path / "a", per_class=1, mode="RGB")
+    with pytest.raises(DataError, match="differ in channels"):
+        ImageStore.build(index(tmp_path / "a"), Preprocess(size=(8, 8)), tmp_path / "s")

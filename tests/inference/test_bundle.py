@@ -190,3 +190,10 @@ def test_a_folder_without_anything_to_predict_is_an_error(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
         predict_scans(bundle, tmp_path / "empty", tmp_path / "out")
+
+
+def test_a_network_of_another_output_is_refused_by_name(store: ImageStore) -> None:
+    for outputs in (1, 3):
+        module = nn.Sequential(nn.Flatten(), nn.Linear(64, outputs))
+        with pytest.raises(UsageError, match=r"\(B, K\)"):
+            fit(module, store, FitOptions(epochs=1, batch_size=8, loss="mse"))

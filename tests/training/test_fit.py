@@ -116,7 +116,7 @@ def test_a_checkpoint_of_other_options_or_data_is_refused(
 ) -> None:
     monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
     fit(model_for(store), store, RICH, checkpoint=Checkpoint(tmp_path))
-    with pytest.raises(UsageError, match="other data, options or seed"):
+    with pytest.raises(UsageError, match="other data, options, network or seed"):
         fit(model_for(store), store, RICH, seed=9, checkpoint=Checkpoint(tmp_path))
 
 

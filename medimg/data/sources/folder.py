@@ -24,9 +24,7 @@ SPLIT_NAMES = {
     "testing": "test",
     "calib": "calib",
     "calibration": "calib",
-    "none": "none",
 }
-_FOLDER_SPLITS = ("train", "val", "valid", "validation", "test")
 
 
 @dataclass
@@ -56,8 +54,29 @@ def some(names: list[str], most: int = 3) -> str:
 
 
 def walk(folder: Path) -> Iterator[str]:
-    """Yield every file below `folder`, sorted, as a path relative to it with ``/``."""
-    for parent, folders, files in os.walk(folder):
+    """Yield every file below `folder`, sorted, as a path relative to it with ``/``.
+
+    Links to folders are followed, each folder once.
+
+    Raises
+    ------
+    DataError
+        A folder that may not be read: its cases would be missing without a word.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(
+            f"{error.filename} cannot be read: {error.strerror}",
+            remedy="make the folder readable, or leave it out",
+        ) from error
+
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
         folders.sort()
         inside = PurePosixPath(Path(parent).relative_to(folder).as_posix())
         for name in sorted(files):
@@ -95,7 +114,7 @@ def rows(folder: Path) -> list[tuple[str, str, str]]:
             f"{folder} holds no images ({len(found.others)} other files)",
             remedy="name the folder that holds one subfolder a class",
         )
-    by_split = _splits_on_top(folder)
+    by_split = _splits_on_top(found.images, folder)
     table = [_row(name, by_split) for name in found.images]
     loose = [name for name, label, _ in table if not label]
     if loose:
@@ -139,9 +158,16 @@ def _is_image(folder: Path, name: str) -> bool:
     return kind in READERS or kind == "dicom"
 
 
-def _splits_on_top(folder: Path) -> bool:
-    names = [p.name.lower() for p in folder.iterdir() if p.is_dir() and p.name[0] != "."]
-    return bool(names) and all(name in _FOLDER_SPLITS for name in names)
+def _splits_on_top(images: list[str], folder: Path) -> bool:
+    """Whether the folders on top are those of splits; some that are and some not raise."""
+    tops = {name.split("/")[0] for name in images if "/" in name}
+    splits = {top for top in tops if top.lower() in SPLIT_NAMES}
+    if splits and splits != tops:
+        raise LabelError(
+            f"{folder}: {some(sorted(splits))} would be splits, {some(sorted(tops - splits))} not",
+            remedy="keep folders of splits or of classes on top, or give a table (--labels)",
+        )
+    return bool(splits)
 
 
 def _row(name: str, by_split: bool) -> tuple[str, str, str]:

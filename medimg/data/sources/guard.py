@@ -176,6 +176,13 @@ def nominal_range(dtype: np.dtype[Any], path: str) -> tuple[float, float]:
 def row_pixels(stack: NDArray[Any], frame: str, low: float, high: float, path: str) -> Pixels:
     """Return one row of a stack (N, H, W), (N, H, W, 1 or 3) or (N, D, H, W[, 1 or 3])."""
     row = stack[row_number(frame, len(stack), path)]
+    if row.ndim == 3 and row.shape[0] in (1, 3) and row.shape[-1] not in (1, 3):
+        raise unsupported(
+            path,
+            f"pictures of shape {row.shape} have their channels first, or are volumes of "
+            f"{row.shape[0]} slices",
+            "store colour as (N, H, W, 3) and grey as (N, H, W)",
+        )
     if row.ndim >= 3 and row.shape[-1] in (1, 3):
         array = np.moveaxis(row, -1, 0)
     else:

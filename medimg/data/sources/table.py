@@ -34,7 +34,7 @@ NAMES = {
 }
 _OPTIONAL = ("patient_id", "study_id", "split", "frame")
 _CELLS = {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}
-_UNCERTAIN, _BLANK = ("-1", "-1.0"), ("", "nan")
+_UNCERTAIN, _BLANK = ("-1", "-1.0"), ("", "nan", "NaN", "NA", "N/A", "null")
 _MEANING = {"unknown": np.nan, "positive": 1.0, "negative": 0.0}
 
 
@@ -328,12 +328,11 @@ def _unknown_marks(cells: list[str], options: IndexOptions, name: str) -> set[st
             remedy="give --blank unknown or --uncertain unknown",
         )
     marks: set[str] = set()
-    for these, option in (((""), "blank"), ("-1", "uncertain")):
-        if these in options.classes:
-            continue
+    for all_marks, option in ((_BLANK, "blank"), (_UNCERTAIN, "uncertain")):
+        these = tuple(mark for mark in all_marks if mark not in options.classes)
         if getattr(options, option) is None:
-            _refuse_marks(cells, (these,), option, name)
-        marks.add(these)
+            _refuse_marks(cells, these, option, name)
+        marks.update(these)
     return marks
 
 

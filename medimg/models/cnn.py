@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from torch import nn
 
 from medimg.models.layers import ACTIVATIONS, OneOutput
@@ -16,22 +18,26 @@ def cnn(shape: tuple[int, ...], classes: int, options: CNNOptions) -> nn.Sequent
     three = len(shape) == 4
     pool = nn.MaxPool3d if three else nn.MaxPool2d
     mean = nn.AdaptiveAvgPool3d if three else nn.AdaptiveAvgPool2d
-    channels, side = shape[0], min(shape[1:])
+    channels, size = shape[0], list(shape[1:])
     layers: list[nn.Module] = []
     for place, width in enumerate(options.widths):
-        if place and side >= 2:
+        if place and min(size) >= 2:
             layers.append(pool(2))
-            side //= 2
+            size = [side // 2 for side in size]
         for _ in range(options.convolutions):
             layers += _block(channels, width, options, three=three)
             channels = width
-    layers += [mean(1), nn.Flatten()]
+    if options.head == "mean":
+        layers.append(mean(1))
+        size = [1]
+    layers.append(nn.Flatten())
+    features = channels * prod(size)
     if options.dropout:
         layers.append(nn.Dropout(options.dropout))
     if options.outputs == "one":
-        layers += [nn.Linear(channels, 1), OneOutput()]
+        layers += [nn.Linear(features, 1), OneOutput()]
     else:
-        layers.append(nn.Linear(channels, classes))
+        layers.append(nn.Linear(features, classes))
     return nn.Sequential(*layers)
 
 

@@ -43,11 +43,15 @@ class MLPOptions(ModelOptions):
 class CNNOptions(ModelOptions):
     """Blocks of convolution (3 a side), batch normalization and activation.
 
-    The picture is halved between widths; its mean feeds one linear layer.
+    The picture is halved between widths; one linear layer is fed with its mean, or, flattened,
+    with every place.
     """
 
     widths: Annotated[tuple[Width, ...], Field(min_length=1)] = (32, 64, 128)
     convolutions: Annotated[int, Field(ge=1, le=4)] = Field(1, description="at each width")
+    head: Literal["mean", "flatten"] = Field(
+        "mean", description="mean: where does not matter; flatten: it does, as in centred objects"
+    )
 
 
 #: Name -> options: what a config may ask for.

@@ -50,6 +50,14 @@ def test_one_output_is_the_logit_of_the_second_class() -> None:
         build_model("mlp", shape=(1, 2, 2), classes=3, outputs="one")
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_flattened_head_sees_every_place(shape: tuple[int, ...]) -> None:
+    model = build_model("cnn", shape=shape, classes=3, widths=(4, 8), head="flatten").eval()
+    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    assert model(x).shape == (2, 3)
+    assert not torch.allclose(model(x), model(x.flip(-1)), atol=1e-4)
+
+
 @pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
 def test_every_activation_can_be_asked_for(activation: str) -> None:
     model = build_model("mlp", shape=(1, 2, 2), classes=2, activation=activation)

@@ -51,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("configs", nargs="+", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     options = parser.parse_args()
     os.environ.setdefault("MEDIMG_DATA", str(Path("../shared/data").resolve()))
@@ -58,9 +59,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             runs = [
                 run_once(config, seed, Path(name) / str(seed), options.overrides)
-                for seed in range(options.seeds)
+                for seed in range(options.first, options.first + options.seeds)
             ]
-        line = {"config": config.stem, "seeds": options.seeds, "set": options.overrides}
+        line = {"config": config.stem, "seeds": options.seeds, "first": options.first}
+        line |= {"set": options.overrides, "each": [run.get("accuracy") for run in runs]}
         print(json.dumps(line | summary(runs)), flush=True)
 
 

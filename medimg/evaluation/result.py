@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from medimg.labels import LabelSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Unit = Literal["patient", "case"]
 
@@ -94,6 +95,8 @@ class Evaluation:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a number: class (blank for all), metric and the fields of `Estimate`."""
+        import pandas as pd
+
         groups = {"": self.metrics, **self.per_class}
         return pd.DataFrame(
             [

@@ -283,7 +283,7 @@ def test_member_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_idx_types_and_dimensions_are_read(tmp_path: Path) -> None:
-    volumes = np.arange(2 * 3 * 4 * 5, dtype=np.int16).reshape(2, 3, 4, 5) - 50
+    volumes = np.arange(2 * 6 * 4 * 5, dtype=np.int16).reshape(2, 6, 4, 5) - 50
     write_idx(tmp_path / "a", volumes)
     read = read_case(tmp_path, "a", "1")
     assert np.array_equal(read.array, volumes[1][None])
@@ -365,3 +365,10 @@ def test_labels_are_found_beside_images(tmp_path: Path) -> None:
     twin = idx.twin(tmp_path / "train-images-idx3-ubyte")
     assert twin == tmp_path / "train-labels-idx1-ubyte"
     assert idx.twin(tmp_path / "other") is None
+
+
+def test_colour_with_its_channels_first_is_refused_and_not_taken_for_slices(tmp_path: Path) -> None:
+    pictures = np.zeros((4, 3, 16, 16), np.uint8)
+    np.savez(tmp_path / "x.npz", images=pictures, labels=np.arange(4) % 2)
+    with pytest.raises(PixelError, match="channels first"):
+        read_case(tmp_path, "x.npz#images", "0")

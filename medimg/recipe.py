@@ -98,17 +98,7 @@ def run(
         near = [*near, Path(config).resolve().parent]
         config = load_config(config)
     out = Path(out)
-    going_on = resume and _is_begun(out)
-    if going_on:
-        _require_same(config, out)
-    else:
-        _require_free(out, overwrite=overwrite)
-    pick_device(config.device)
-    manifest, source = open_manifest(config, near)
-    manifest = split(manifest, **config.split.model_dump(), seed=config.seed)
-    _require_splits(config, manifest)
-    if not going_on:
-        claim_folder(out, _MARKER, overwrite=overwrite)
+    manifest, source = _begin(config, near, out, overwrite=overwrite, resume=resume)
     with lock(out):
         start = time.monotonic()
         write_text(out / "config.yaml", config.to_yaml())
@@ -142,6 +132,24 @@ def open_manifest(config: RunConfig, near: Sequence[Path] = ()) -> tuple[Manifes
     return index(
         source, labels=None if labels is None else find_data(labels, near), **options
     ), source
+
+
+def _begin(
+    config: RunConfig, near: Sequence[Path], out: Path, *, overwrite: bool, resume: bool
+) -> tuple[Manifest, Path]:
+    """Refuse what can be refused beforehand, split the cases, and only then claim the folder."""
+    going_on = resume and _is_begun(out)
+    if going_on:
+        _require_same(config, out)
+    else:
+        _require_free(out, overwrite=overwrite)
+    pick_device(config.device)
+    manifest, source = open_manifest(config, near)
+    manifest = split(manifest, **config.split.model_dump(), seed=config.seed)
+    _require_splits(config, manifest)
+    if not going_on:
+        claim_folder(out, _MARKER, overwrite=overwrite)
+    return manifest, source
 
 
 def _first(sources: str | tuple[str, ...], near: Sequence[Path]) -> Path:

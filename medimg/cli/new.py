@@ -86,7 +86,6 @@ def _text(
     said = ", ".join(f"{name} {n}" for name, n in counts.items())
     splits = sorted(set(manifest.split) - {""})
     patients = len(set(manifest.frame["patient_id"]) - {""})
-    few = len(manifest) < 5000
     data = [f"  source: {_yaml(str(source.resolve()))}"]
     if labels is not None:
         data.append(f"  labels: {_yaml(str(labels.resolve()))}")
@@ -111,31 +110,38 @@ def _text(
             f"  size: {size}  # {seen}",
             f"  channels: {3 if max(s[0] for s in shapes) == 3 else 1}",
             "  resize: pad  # stretch, pad or crop",
-            "model:",
-            "  name: cnn",
-            "  widths: [32, 64, 128]",
-            "  convolutions: 2",
-            "  dropout: 0.2",
-            "fit:",
-            f"  epochs: {60 if few else 20}",
-            f"  batch_size: {32 if few else 128}",
-            "  optimizer: adamw",
-            "  lr: 0.001",
-            "  weight_decay: 0.05",
-            "  schedule: cosine",
-            "  warmup: 2",
-            f"  class_weights: {'balanced  # classes are uneven' if uneven else 'null'}",
-            "  monitor: val_loss  # the best epoch on val is kept",
-            f"  patience: {20 if few else 5}",
-            "  augment:",
-            "    flip_horizontal: false  # where left and right carry no meaning: true",
-            "    rotate: 10",
-            "    scale: 0.1",
-            "    shift: 0.05",
-            "    contrast: 0.1",
-            "",
+            *_recipe_lines(few=len(manifest) < 5000, uneven=uneven),
         ]
     )
+
+
+def _recipe_lines(*, few: bool, uneven: bool) -> list[str]:
+    """Return network and training: a small CNN with mild augmentation."""
+    return [
+        "model:",
+        "  name: cnn",
+        "  widths: [32, 64, 128]",
+        "  convolutions: 2",
+        "  dropout: 0.2",
+        "fit:",
+        f"  epochs: {60 if few else 20}",
+        f"  batch_size: {32 if few else 128}",
+        "  optimizer: adamw",
+        "  lr: 0.001",
+        "  weight_decay: 0.05",
+        "  schedule: cosine",
+        "  warmup: 2",
+        f"  class_weights: {'balanced  # classes are uneven' if uneven else 'null'}",
+        "  monitor: val_loss  # the best epoch on val is kept",
+        f"  patience: {20 if few else 5}",
+        "  augment:",
+        "    flip_horizontal: false  # where left and right carry no meaning: true",
+        "    rotate: 10",
+        "    scale: 0.1",
+        "    shift: 0.05",
+        "    contrast: 0.1",
+        "",
+    ]
 
 
 def _split_lines(splits: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from medimg.config import RunConfig, load_config
-from medimg.data.audit import audit
+from medimg.data.audit import Audit, Finding, audit
 from medimg.data.fetch import find_data
 from medimg.data.index import index
 from medimg.data.manifest import Manifest
@@ -103,13 +103,13 @@ def run(
         start = time.monotonic()
         write_text(out / "config.yaml", config.to_yaml())
         manifest.save(out / "manifest.csv")
-        store = _open_store(config, manifest, source, out)
+        store, leaks = _open_store(config, manifest, source, out)
         bundle, history = _train(config, store, out)
         bundle, before = _calibrate(config, bundle, store, out)
         bundle.save(out / "bundle", overwrite=True)
         predictions = bundle.predict(store, "test", device=config.device)
         predictions.save(out / "predictions" / "test.csv")
-        evaluation = _report(config, store, predictions, history, before, out)
+        evaluation = _report(config, store, leaks, predictions, history, before, out)
         about = provenance(seed=config.seed, device=config.device)
         write_json(out / "provenance.json", about)
         write_json(
@@ -223,16 +223,19 @@ def _require_free(out: Path, *, overwrite: bool) -> None:
         raise FolderExists(error.message, remedy=remedy) from None
 
 
-def _open_store(config: RunConfig, manifest: Manifest, source: Path, out: Path) -> ImageStore:
+def _open_store(
+    config: RunConfig, manifest: Manifest, source: Path, out: Path
+) -> tuple[ImageStore, list[Finding]]:
     try:
         store = open_store(config, manifest, source)
     except NothingReadable as error:
         write_refusals(out / ERRORS_CSV, error.refusals)
         raise
     write_refusals(out / ERRORS_CSV, store.refusals)
-    audit(manifest).require_clean(config.audit.allow)
-    audit(store).require_clean(config.audit.allow)
-    return store
+    found = (*audit(manifest).findings, *audit(store).findings)
+    leaks = {finding.code: finding for finding in found}
+    Audit(tuple(leaks.values())).require_clean(config.audit.allow)
+    return store, list(leaks.values())
 
 
 def _train(
@@ -293,6 +296,7 @@ def _calibrate(
 def _report(
     config: RunConfig,
     store: ImageStore,
+    leaks: list[Finding],
     predictions: Predictions,
     history: list[dict[str, Any]],
     calibrated: bool,
@@ -311,17 +315,18 @@ def _report(
         history=history,
         examples=pick_examples(predictions, store),
         title=config.title or "medimg report",
-        notes=_notes(config, store, calibrated),
+        notes=_notes(config, store, leaks, calibrated),
         before=evaluate(raw, config.evaluate) if calibrated else None,
     )
     return evaluation
 
 
-def _notes(config: RunConfig, store: ImageStore, calibrated: bool) -> list[str]:
+def _notes(
+    config: RunConfig, store: ImageStore, leaks: list[Finding], calibrated: bool
+) -> list[str]:
     notes = [
         f"Known and accepted: {finding} Reason: {config.audit.allow[finding.code]}"
-        for finding in audit(store).findings
-        if finding.code in config.audit.allow
+        for finding in leaks
     ]
     if store.refusals:
         notes.append(f"{len(store.refusals)} cases could not be read; errors.csv names them.")

@@ -182,6 +182,10 @@ def test_ids_that_differ_in_zeros_alone_are_one_person(tmp_path: Path) -> None:
     config = config_for(table, tmp_path / "c", preprocess={"size": [8, 8]})
     with pytest.raises(LeakError, match="patient_in_several_splits"):
         mi.run(config, tmp_path / "run")
+    allow = {"allow": {"patient_in_several_splits": "1 and 001 are two people"}}
+    config = config_for(table, tmp_path / "c", preprocess={"size": [8, 8]}, audit=allow)
+    mi.run(config, tmp_path / "run", overwrite=True)
+    assert "1 and 001 are two people" in (tmp_path / "run/report/index.html").read_text()
 
 
 def test_what_would_fail_after_the_training_fails_before_it(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ class ImageStore:
         metadata : collection of str
             Further columns of metadata that name nobody and go on.
         verify : bool
-            Hash the sources and the stored pixels again.
+            Hash the stored pixels again; a change raises.
 
         Raises
         ------

@@ -55,6 +55,7 @@ def training_rows(store: ImageStore) -> NDArray[np.intp]:
 def make_batches(
     options: FitOptions, targets: NDArray[np.float32], exclusive: bool, generator: torch.Generator
 ) -> Batches:
+    """Return the index batches of the training cases; `exclusive` is one class a case."""
     if options.sampler != "natural" and not exclusive:
         raise UsageError(
             f"fit.sampler: {options.sampler}, with several labels a case",

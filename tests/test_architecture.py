@@ -38,10 +38,10 @@ LEVELS = {
 }
 #: Third-party package -> where it may be imported.
 ONLY_IN = {
-    "pydicom": ("data/sources/dicom/", "inference/outputs/", "testing.py"),
-    "highdicom": ("data/sources/dicom/", "inference/outputs/", "testing.py"),
+    "pydicom": ("data/sources/dicom/", "inference/outputs/", "testing/dicom"),
+    "highdicom": ("data/sources/dicom/", "inference/outputs/", "testing/dicom"),
     "monai": ("models/backbone.py", "data/augment.py"),
-    "nibabel": ("data/sources/nifti.py", "testing.py"),
+    "nibabel": ("data/sources/nifti.py", "testing/arrays.py"),
     "medmnist": ("data/fetch.py",),
     "typer": ("cli/",),
     "jinja2": ("report/",),

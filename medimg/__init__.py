@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 _NAMES = {
     "AugmentOptions": "medimg.data.options",
     "Calibrator": "medimg.calibrator",
+    "DicomPixels": "medimg.data.options",
     "EvaluateOptions": "medimg.evaluation.options",
     "FitOptions": "medimg.training.options",
     "ImageStore": "medimg.data.store",
@@ -34,6 +35,7 @@ _NAMES = {
     "pick_examples": "medimg.report.examples",
     "predict_scans": "medimg.inference.scan",
     "print_table": "medimg.report.terminal",
+    "read": "medimg.data.sources.formats",
     "run": "medimg.recipe",
     "split": "medimg.data.splits",
     "write_report": "medimg.report.write",
@@ -65,7 +67,9 @@ if TYPE_CHECKING:
     from medimg.data.index import index as index
     from medimg.data.manifest import Manifest as Manifest
     from medimg.data.options import AugmentOptions as AugmentOptions
+    from medimg.data.options import DicomPixels as DicomPixels
     from medimg.data.preprocess import Preprocess as Preprocess
+    from medimg.data.sources.formats import read as read
     from medimg.data.splits import split as split
     from medimg.data.store import ImageStore as ImageStore
     from medimg.errors import MedimgError as MedimgError

@@ -127,6 +127,28 @@ class PixelError(DataError):
         "dimensions": "2D where a volume is expected, or the reverse",
         "no_spacing": "no voxel spacing where resampling needs one",
         "not_finite": "NaN or infinite pixels",
+        # DICOM
+        "no_image": "a DICOM object without pixels: a report, a structure set, a presentation state",
+        "header": "an element that the pixels need is missing, malformed or contradictory",
+        "time_limit": "decoding took longer than the time limit; the worker was ended",
+        "memory_limit": "decoding wanted more memory than the limit of a worker",
+        "crashed": "the decoder died on it; the worker was replaced",
+        "for_processing": "FOR PROCESSING: raw detector values, unless asked for",
+        "whole_slide": "a whole-slide image, unless asked for",
+        "no_modality": "no modality transform where one is required",
+        "no_voi": "no VOI LUT or window where one is required",
+        "no_polarity": "no grey polarity where one is required",
+        "no_range": "no nominal range: floats or wide integers without a window or a declared range",
+        # several images as a volume
+        "single_image": "one image where a volume is wanted",
+        "no_position": "slices without position, orientation or pixel spacing",
+        "duplicate_positions": "two slices at one position",
+        "gap": "a slice is missing, or steps between slices differ",
+        "tilt": "slices are sheared against their normal (gantry tilt)",
+        "mixed_units": "slices of one volume in different units",
+        "mixed_geometry": "slices of one volume of different shape, orientation or spacing",
+        "several_series": "several volumes where one is wanted",
+        "recent": "changed within the last minute: perhaps still being written",
     }
 
     def __init__(self, code: str, message: str, *, remedy: str) -> None:
@@ -148,9 +170,16 @@ class Refusal:
     remedy: str
 
     @classmethod
-    def of(cls, error: PixelError, case_id: str, frame: str, stage: str, root: object) -> Refusal:
-        """Return the row of an error; paths in its message become relative to `root`."""
-        message = error.message.replace(f"{root}/", "")
+    def of(
+        cls, error: PixelError, case_id: str, frame: str, stage: str, root: object, source: str
+    ) -> Refusal:
+        """Return the row of an error; the path of its source becomes the id of the case.
+
+        A DICOM case is known by a pseudonym, and its path may name a patient.
+        """
+        message = error.message
+        for path in (f"{root}/{source}", f"{root}/{source.partition('#')[0]}"):
+            message = message.replace(path, case_id)
         return cls(case_id, frame, stage, error.code, message, error.remedy)
 
 

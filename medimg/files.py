@@ -204,6 +204,21 @@ def lock(folder: str | os.PathLike[str], *, wait: bool = False) -> Iterator[None
         held.release()
 
 
+def beside(path: str | os.PathLike[str], what: str) -> Path:
+    """Return where the table `what` (instances, errors, identities) of a manifest lies.
+
+    Beside ``manifest.csv`` it is ``instances.csv``; beside any other name, ``NAME.instances.csv``,
+    so that two manifests in one folder keep theirs apart.
+    """
+    path = Path(path)
+    return path.with_name(f"{what}.csv" if path.stem == "manifest" else f"{path.stem}.{what}.csv")
+
+
+def printable(name: str) -> str:
+    """Return a file's name as text that can be written anywhere."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def require_absent(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Refuse to write a table over a file that is there, unless `overwrite`."""
     path = Path(path)

@@ -65,6 +65,7 @@ def _make_key(path: Path) -> None:
 
 def pseudonym(key: bytes, *parts: str) -> str:
     """Return the 26 letters and digits that stand for `parts` under `key`."""
-    message = b"".join(len(p.encode()).to_bytes(8, "big") + p.encode() for p in parts)
+    encoded = [part.encode() for part in parts]
+    message = b"".join([len(part).to_bytes(8, "big") + part for part in encoded])
     digest = hmac.digest(key, message, hashlib.sha256)[:16]
     return base64.b32encode(digest).decode().rstrip("=")

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy as np
 from medimg.config import RunConfig, load_config
 from medimg.data.audit import Audit, Finding, audit
 from medimg.data.fetch import find_data
-from medimg.data.index import index
+from medimg.data.index import list_cases
 from medimg.data.manifest import Manifest
 from medimg.data.options import IndexOptions
+from medimg.data.sources.dicom.index import Indexed
 from medimg.data.splits import split
 from medimg.data.store import ImageStore
 from medimg.errors import (
@@ -49,6 +50,7 @@ from medimg.predictions import Predictions
 from medimg.provenance import provenance
 from medimg.report.examples import pick_examples
 from medimg.report.write import write_report
+from medimg.tables import write_table
 from medimg.training.checkpoint import Checkpoint
 from medimg.training.fit import fit
 
@@ -98,12 +100,14 @@ def run(
         near = [*near, Path(config).resolve().parent]
         config = load_config(config)
     out = Path(out)
-    manifest, source = _begin(config, near, out, overwrite=overwrite, resume=resume)
+    found, manifest, source = _begin(config, near, out, overwrite=overwrite, resume=resume)
     with lock(out):
         start = time.monotonic()
         write_text(out / "config.yaml", config.to_yaml())
         manifest.save(out / "manifest.csv")
-        store, leaks = _open_store(config, manifest, source, out)
+        if found.refusals:
+            write_table(out / "identities.csv", found.identities, mode=0o600)
+        store, leaks = _open_store(config, manifest, source, found.refusals, out)
         bundle, history = _train(config, store, out)
         bundle, before = _calibrate(config, bundle, store, out)
         bundle.save(out / "bundle", overwrite=True)
@@ -124,32 +128,35 @@ def run(
     return Run(out, bundle, history, evaluation, store.refusals)
 
 
-def open_manifest(config: RunConfig, near: Sequence[Path] = ()) -> tuple[Manifest, Path]:
-    """Return the manifest that a config names, not split yet, and its source."""
+def open_source(config: RunConfig, near: Sequence[Path] = ()) -> tuple[Indexed, Path]:
+    """Return the cases that a config names, not split yet, and their source."""
     source = _first(config.data.source, near)
     options = config.data.model_dump(include=set(IndexOptions.model_fields) - {"labels"})
     labels = config.data.labels
-    return index(
+    return list_cases(
         source, labels=None if labels is None else find_data(labels, near), **options
     ), source
 
 
 def _begin(
     config: RunConfig, near: Sequence[Path], out: Path, *, overwrite: bool, resume: bool
-) -> tuple[Manifest, Path]:
-    """Refuse what can be refused beforehand, split the cases, and only then claim the folder."""
+) -> tuple[Indexed, Manifest, Path]:
+    """Refuse what can be refused beforehand, split the cases, and only then claim the folder.
+
+    Returns what the index found, the manifest with its splits, and the source.
+    """
     going_on = resume and _is_begun(out)
     if going_on:
         _require_same(config, out)
     else:
         _require_free(out, overwrite=overwrite)
     pick_device(config.device)
-    manifest, source = open_manifest(config, near)
-    manifest = split(manifest, **config.split.model_dump(), seed=config.seed)
+    found, source = open_source(config, near)
+    manifest = split(found.require(), **config.split.model_dump(), seed=config.seed)
     _require_splits(config, manifest)
     if not going_on:
         claim_folder(out, _MARKER, overwrite=overwrite)
-    return manifest, source
+    return found, manifest, source
 
 
 def _first(sources: str | tuple[str, ...], near: Sequence[Path]) -> Path:
@@ -224,13 +231,15 @@ def _require_free(out: Path, *, overwrite: bool) -> None:
 
 
 def _open_store(
-    config: RunConfig, manifest: Manifest, source: Path, out: Path
+    config: RunConfig, manifest: Manifest, source: Path, indexed: list[Refusal], out: Path
 ) -> tuple[ImageStore, list[Finding]]:
+    """Open the store; its refusals are those of the index (`indexed`) and its own."""
     try:
         store = open_store(config, manifest, source)
     except NothingReadable as error:
-        write_refusals(out / ERRORS_CSV, error.refusals)
+        write_refusals(out / ERRORS_CSV, [*indexed, *error.refusals])
         raise
+    store = replace(store, refusals=[*indexed, *store.refusals])
     write_refusals(out / ERRORS_CSV, store.refusals)
     found = (*audit(manifest).findings, *audit(store).findings)
     leaks = {finding.code: finding for finding in found}

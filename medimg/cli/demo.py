@@ -21,7 +21,7 @@ def run_demo(out: Path, *, overwrite: bool) -> None:
         config = load_config(path, [f"data.source={digits.resolve()}"])
         train_and_print(config, path, out / name, overwrite=overwrite, resume=False)
     bundle = ModelBundle.load(out / "digits_cnn" / "bundle")
-    result = predict_scans(bundle, digits, out / "predictions", overwrite=overwrite)
+    result = predict_scans(bundle, digits, out / "predictions", overwrite=overwrite, settle=0)
     sys.stdout.write(
         f"\n{len(result.predictions)} digits predicted with that bundle: "
         f"{out / 'predictions' / 'predictions.csv'}\n"

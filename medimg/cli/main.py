@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 SOME_REFUSED, INTERRUPTED, TERMINATED = 3, 130, 143
+_GOES_ON = "a training goes on with --resume, a prediction with the same command"
 
 Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what medimg wrote there.")]
@@ -45,6 +46,27 @@ Uncertain = Annotated[str | None, typer.Option(help="What -1 means: unknown, pos
 Blank = Annotated[str | None, typer.Option(help="What a blank label means: unknown, negative.")]
 LabelKind = Annotated[str | None, typer.Option(help="multiclass, multilabel or ordinal.")]
 Positive = Annotated[str | None, typer.Option(help="The target condition, of two classes.")]
+Unit = Annotated[
+    str | None, typer.Option(help="DICOM: one case is an image, frame, series or study.")
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(help="DICOM: Modality=CT, ImageType!~LOCALIZER, KVP>100; can be given often."),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(help="DICOM: COLUMN or COLUMN=WHAT: file, PatientID, StudyInstanceUID, ..."),
+]
+KeyDate = Annotated[
+    str | None, typer.Option(help="DICOM: column of the date that says which study is meant.")
+]
+Within = Annotated[str | None, typer.Option(help="DICOM: how far it may lie from it, as 30d.")]
+AllStudies = Annotated[
+    bool, typer.Option("--all-studies", help="DICOM: a patient's label holds for all studies.")
+]
+FromName = Annotated[
+    str | None, typer.Option(help="DICOM: regular expression with the class as its one group.")
+]
 Kind = Annotated[str | None, typer.Option(help="logits or probabilities, for a foreign table.")]
 Space = Annotated[
     Path | None, typer.Option(help="YAML with classes, kind and positive, for a foreign table.")
@@ -63,9 +85,9 @@ def main() -> NoReturn:
     except typer.Exit as stop:
         status = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        status = _say("interrupted; a training goes on with --resume", INTERRUPTED)
+        status = _say(f"interrupted; {_GOES_ON}", INTERRUPTED)
     except _Terminated:
-        status = _say("terminated; a training goes on with --resume", TERMINATED)
+        status = _say(f"terminated; {_GOES_ON}", TERMINATED)
     except BrokenPipeError:
         sys.stderr.close()
         status = 1
@@ -117,6 +139,13 @@ def new(
     blank: Blank = None,
     kind: LabelKind = None,
     positive: Positive = None,
+    unit: Unit = None,
+    where: Where = None,
+    key: Key = None,
+    key_date: KeyDate = None,
+    within: Within = None,
+    all_studies: AllStudies = False,
+    label_from_name: FromName = None,
 ) -> None:
     """Write a commented config for your own data from what is seen in it."""
     from medimg.cli.new import write_config
@@ -130,6 +159,13 @@ def new(
         blank=blank,
         kind=kind,
         positive=positive,
+        unit=unit,
+        where=tuple(where or ()),
+        key=key,
+        key_date=key_date,
+        within=within,
+        all_studies=all_studies,
+        label_from_name=label_from_name,
     )
     write_config(source, out, labels, options)
     _print(f"{out}: read it, then `medimg train {out} -o runs/{out.stem}`")
@@ -148,12 +184,17 @@ def index(
     blank: Blank = None,
     kind: LabelKind = None,
     positive: Positive = None,
+    unit: Unit = None,
+    where: Where = None,
+    key: Key = None,
+    key_date: KeyDate = None,
+    within: Within = None,
+    all_studies: AllStudies = False,
+    label_from_name: FromName = None,
     overwrite: Overwrite = False,
 ) -> None:
     """List the cases of a source with their labels: a manifest."""
-    from medimg.cli.show import print_counts
-    from medimg.data.index import index as index_source
-    from medimg.files import require_absent
+    from medimg.cli.index import write_index
 
     options = _given(
         label=tuple(label or ()),
@@ -164,11 +205,16 @@ def index(
         blank=blank,
         kind=kind,
         positive=positive,
+        unit=unit,
+        where=tuple(where or ()),
+        key=key,
+        key_date=key_date,
+        within=within,
+        all_studies=all_studies,
+        label_from_name=label_from_name,
     )
-    require_absent(out, overwrite=overwrite)
-    manifest = index_source(source, labels=labels, **options)
-    manifest.save(out)
-    print_counts(manifest)
+    if write_index(source, out, labels, options, overwrite=overwrite):
+        raise typer.Exit(SOME_REFUSED)
 
 
 @app.command()
@@ -230,19 +276,39 @@ def predict(
     scans: list[Path],
     out: Out,
     device: Device = "auto",
+    max_refused: Annotated[
+        str | None, typer.Option(help="Fail where more are refused: 12, or 5% of the cases.")
+    ] = None,
+    settle: Annotated[
+        float, typer.Option(help="Leave files changed within these seconds for the next run.")
+    ] = 60.0,
     keep_ids: KeepIds = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Predict files, folders or a manifest with a bundle."""
+    """Predict files, folders or a manifest with a bundle; once more, and it goes on."""
     from medimg.inference.bundle import ModelBundle
-    from medimg.inference.scan import predict_scans
+    from medimg.inference.scan import parse_limit, predict_scans
 
+    parse_limit(max_refused)
     result = predict_scans(
-        ModelBundle.load(bundle), scans, out, device=device, keep_ids=keep_ids, overwrite=overwrite
+        ModelBundle.load(bundle),
+        scans,
+        out,
+        device=device,
+        keep_ids=keep_ids,
+        overwrite=overwrite,
+        max_refused=max_refused,
+        settle=settle,
     )
-    _print(f"{len(result.predictions)} predicted: {out / 'predictions.csv'}")
+    before, recent = (result.summary[key] for key in ("predicted_before", "recent"))
+    earlier = f" ({before} of them before)" if before else ""
+    _print(f"{result.summary['predicted']} predicted{earlier}: {out / 'predictions.csv'}")
+    refused = len(result.refusals) - recent
+    if refused:
+        _print(f"{refused} refused: {out / 'errors.csv'}")
+    if recent:
+        _print(f"{recent} left for the next run, for they changed within {settle:g} s")
     if result.refusals:
-        _print(f"{len(result.refusals)} refused: {out / 'errors.csv'}")
         raise typer.Exit(SOME_REFUSED)
 
 

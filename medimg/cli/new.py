@@ -13,12 +13,15 @@ import numpy as np
 from medimg.config import load_config
 from medimg.data.index import index
 from medimg.data.manifest import Manifest
-from medimg.data.sources.formats import read_case
+from medimg.data.options import DicomPixels
+from medimg.data.sources.formats import read_cases
 from medimg.errors import DataError, FolderExists, PixelError
 from medimg.files import write_text
 
-#: Pictures whose size is looked at.
-SAMPLE = 200
+#: Pictures, and volumes, whose size is looked at.
+SAMPLE, SAMPLE_OF_VOLUMES = 200, 20
+#: Air to the densest bone in Hounsfield units: what 12 bits of CT hold.
+CT_RANGE = (-1024.0, 3071.0)
 
 
 def write_config(source: Path, out: Path, labels: Path | None, options: dict[str, Any]) -> None:
@@ -41,15 +44,16 @@ def write_config(source: Path, out: Path, labels: Path | None, options: dict[str
 
 def _shapes(manifest: Manifest) -> Counter[tuple[int, ...]]:
     """Return how often each shape (C, [D,] H, W) was seen in an even sample."""
-    rows = np.unique(np.linspace(0, len(manifest) - 1, SAMPLE).astype(int))
+    most = SAMPLE_OF_VOLUMES if manifest.files else SAMPLE
+    rows = np.unique(np.linspace(0, len(manifest) - 1, most).astype(int))
+    cases = manifest.cases()
     shapes: Counter[tuple[int, ...]] = Counter()
     first: PixelError | None = None
-    for row in rows:
-        source, frame = manifest.frame.loc[row, ["source", "frame"]]
-        try:
-            shapes[read_case(manifest.root, source, frame).array.shape] += 1
-        except PixelError as error:
-            first = first or error
+    for pixels in read_cases(manifest.root, (cases[row] for row in rows), DicomPixels()):
+        if isinstance(pixels, PixelError):
+            first = first or pixels
+        else:
+            shapes[pixels.array.shape] += 1
     if not shapes:
         assert first is not None
         raise DataError(
@@ -110,6 +114,7 @@ def _text(
             f"  size: {size}  # {seen}",
             f"  channels: {3 if max(s[0] for s in shapes) == 3 else 1}",
             "  resize: pad  # stretch, pad or crop",
+            *_dicom_lines(manifest),
             *_recipe_lines(few=len(manifest) < 5000, uneven=uneven),
         ]
     )
@@ -142,6 +147,22 @@ def _recipe_lines(*, few: bool, uneven: bool) -> list[str]:
         "    contrast: 0.1",
         "",
     ]
+
+
+def _dicom_lines(manifest: Manifest) -> list[str]:
+    """Return what to do with the values of DICOM, by the modalities that were seen."""
+    if "Modality" not in manifest.metadata:
+        return []
+    seen = Counter(manifest.metadata["Modality"]).most_common()
+    said = ", ".join(f"{name or '(none)'} {number}" for name, number in seen)
+    lines = [f"  # Modality: {said}."]
+    if [name for name, _ in seen] == ["CT"]:
+        low, high = (int(end) for end in CT_RANGE)
+        lines += [
+            "  dicom:",
+            f"    range: [{low}, {high}]  # in HU; narrower for one tissue, as [-160, 240]",
+        ]
+    return lines
 
 
 def _split_lines(splits: list[str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -11,12 +12,13 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import pandas as pd
 
-from medimg.data.manifest import Manifest
+from medimg.data.manifest import Case, Manifest
 from medimg.data.pixels import Pixels
 from medimg.data.preprocess import Integers, Preprocess
-from medimg.data.sources.formats import read_case, source_path
+from medimg.data.sources.formats import read_cases, source_path
 from medimg.errors import DataError, MedimgError, NothingReadable, PixelError, Refusal
 from medimg.files import fingerprint, read_json, replacing, sha256_file, write_json
+from medimg.privacy import load_key, pseudonym
 from medimg.progress import Progress
 from medimg.tables import read_table, write_table
 
@@ -24,7 +26,11 @@ _PIXELS, _ROWS, _STORE = "pixels.npy", "rows.csv", "store.json"
 
 
 class Key(NamedTuple):
-    """What a case's pixels depend on, beside the preprocessing; all text."""
+    """What a case's pixels depend on, beside the preprocessing; all text.
+
+    `source` is a keyed pseudonym where the id of the case does not name it; of a volume's files
+    `size` is the sum, `mtime_ns` the latest and `sha256` that of theirs.
+    """
 
     source: str
     frame: str
@@ -39,6 +45,7 @@ class Decoded(NamedTuple):
     case_id: str
     key: Key
     integers: Integers
+    steps: str
 
 
 @dataclass
@@ -52,7 +59,7 @@ class Held:
     @classmethod
     def open(cls, folder: Path, wanted: Preprocess) -> Held:
         """Open a folder for a preprocessing."""
-        columns = ["case_id", *Key._fields, "pixels_sha256"]
+        columns = ["case_id", *Key._fields, "pixels_sha256", "steps"]
         nothing = cls(pd.DataFrame({c: [] for c in columns}, dtype=object))
         if not (folder / _STORE).is_file():
             return nothing
@@ -102,10 +109,9 @@ class Builder:
 
     def run(self, folder: Path) -> None:
         """Bring the folder up to the manifest; what cannot be read stands in `refusals`."""
-        frame = self.manifest.frame
-        rows = zip(frame["case_id"], frame["source"], frame["frame"], strict=True)
         keys = self.held.keys()
-        missing = [row for row in rows if not self._is_held(keys.get(row[0]), *row[1:])]
+        rows = zip(self.manifest.case_id, self.manifest.cases(), strict=True)
+        missing = [row for row in rows if not self._is_held(keys.get(row[0]), *row)]
         decoded = self._decode(missing)
         first = next(decoded, None)
         if first is not None:
@@ -113,8 +119,12 @@ class Builder:
         if len(self.refusals) == len(self.manifest):
             raise NothingReadable(self.refusals)
 
+    @cached_property
+    def _pseudonym_key(self) -> bytes:
+        return load_key()
+
     def _file(self, source: str) -> Key:
-        """Return the key of a source's file, without frame and, at first, without SHA-256."""
+        """Return the key of a file, at first without SHA-256."""
         if source not in self._files:
             size = mtime = ""
             try:
@@ -125,33 +135,58 @@ class Builder:
             self._files[source] = Key(source, "", size, mtime, "")
         return self._files[source]
 
-    def _hashed(self, source: str) -> Key:
-        """Return the key of a source's file with its SHA-256, taken once."""
+    def _hashed_file(self, source: str) -> Key:
+        """Return the key of a file with its SHA-256, taken once."""
         key = self._file(source)
         if not key.sha256:
             path = source_path(self.manifest.root, source)[0]
             key = self._files[source] = key._replace(sha256=sha256_file(path))
         return key
 
-    def _is_held(self, old: Key | None, source: str, frame: str) -> bool:
-        if old is None or (old.source, old.frame) != (source, frame):
-            return False
-        new = self._file(source)
-        if (new.size, new.mtime_ns) == (old.size, old.mtime_ns):
-            return True
-        return new.size == old.size and self._hashed(source).sha256 == old.sha256
+    def _key(self, case_id: str, case: Case, *, hashed: bool) -> Key:
+        """Return the key of a case, with SHA-256 or without."""
+        take = self._hashed_file if hashed else self._file
+        keys = [take(source) for source in case.files or (case.source,)]
+        name = case.source
+        if not case_id.startswith(name):
+            name = pseudonym(self._pseudonym_key, "sources", *(key.source for key in keys))
+        if not case.files:
+            return keys[0]._replace(source=name, frame=case.frame)
+        size = str(sum(int(key.size or 0) for key in keys))
+        mtime = max(keys, key=lambda key: int(key.mtime_ns or 0)).mtime_ns
+        sums = fingerprint([key.sha256 for key in keys]) if hashed else ""
+        return Key(name, case.frame, size, mtime, sums)
 
-    def _decode(self, missing: Sequence[tuple[str, str, str]]) -> Iterator[Decoded]:
+    def _is_held(self, old: Key | None, case_id: str, case: Case) -> bool:
+        if old is None:
+            return False
+        new = self._key(case_id, case, hashed=False)
+        if (old.source, old.frame, old.size) != (new.source, new.frame, new.size):
+            return False
+        return new.mtime_ns == old.mtime_ns or self._same_bytes(old, case_id, case)
+
+    def _same_bytes(self, old: Key, case_id: str, case: Case) -> bool:
+        try:
+            return self._key(case_id, case, hashed=True).sha256 == old.sha256
+        except OSError:
+            return False  # reading it will say what is wrong
+
+    def _decode(self, missing: Sequence[tuple[str, Case]]) -> Iterator[Decoded]:
         root = self.manifest.root
+        read = read_cases(root, (case for _, case in missing), self.wanted.dicom)
         with Progress("decoding", len(missing), "cases") as progress:
-            for case_id, source, frame in missing:
+            for (case_id, case), pixels in zip(missing, read, strict=True):
                 try:
-                    integers = self._apply(case_id, read_case(root, source, frame))
-                    key = self._hashed(source)._replace(frame=frame)
+                    if isinstance(pixels, PixelError):
+                        raise pixels
+                    integers = self._apply(case_id, pixels)
+                    key = self._key(case_id, case, hashed=True)
                 except PixelError as error:
-                    self.refusals.append(Refusal.of(error, case_id, frame, "decode", root))
+                    self.refusals.append(
+                        Refusal.of(error, case_id, case.frame, "decode", root, case.source)
+                    )
                 else:
-                    yield Decoded(case_id, key, integers)
+                    yield Decoded(case_id, key, integers, "; ".join(pixels.steps))
                 progress.advance(1)
 
     def _apply(self, case_id: str, pixels: Pixels) -> Integers:
@@ -180,9 +215,9 @@ class Builder:
             for start in range(0, len(kept), 256):
                 assert self.held.pixels is not None
                 writer.append(self.held.pixels[kept[start : start + 256]])
-            for case_id, key, integers in decoded:
+            for case_id, key, integers, steps in decoded:
                 writer.append(integers[None])
-                values = (case_id, *key, pixel_hash(integers))
+                values = (case_id, *key, pixel_hash(integers), steps)
                 for column, value in zip(rows, values, strict=True):
                     rows[column].append(value)
             writer.close()

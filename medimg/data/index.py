@@ -4,38 +4,51 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from medimg.data.fetch import find_data
 from medimg.data.manifest import COLUMNS, Manifest, is_taken
-from medimg.data.options import IndexOptions
+from medimg.data.options import IndexOptions, index_options
 from medimg.data.sources import arrays, table
 from medimg.data.sources import folder as folders
-from medimg.data.sources.formats import READERS, sniff, source_path
+from medimg.data.sources.dicom.index import Indexed, holds_dicom, index_dicom
+from medimg.data.sources.dicom.ledger import NO_LABEL
+from medimg.data.sources.formats import DICOM, READERS, sniff, source_path
 from medimg.data.sources.guard import stamp
+from medimg.data.unlabelled import TO_PREDICT, Source, to_predict
+from medimg.data.unlabelled import Unlabelled as Unlabelled
+from medimg.data.unlabelled import index_unlabelled as index_unlabelled
 from medimg.errors import (
     DataError,
     LabelError,
-    PixelError,
-    Refusal,
+    NothingReadable,
     SourceNotFound,
     UsageError,
-    nearest,
 )
 from medimg.labels import LabelSpace
 from medimg.tables import read_table
 
-Source = str | os.PathLike[str]
 _TABLE_ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
 _LABELS_OWN = ("kind", "classes", "positive")
+#: Options that speak of DICOM alone.
+_OF_DICOM = ("unit", "where", "key", "key_date", "within", "all_studies", "label_from_name")
+#: Files of a table that are looked at before it counts as one of something else than DICOM.
+_LOOKED_AT = 20
 _log = logging.getLogger("medimg.index")
+
+
+class _Extra(NamedTuple):
+    """What an index of DICOM takes beside the options."""
+
+    known: Mapping[str, Sequence[str]] | None
+    skip: Sequence[Path]
 
 
 def index(
@@ -51,92 +64,80 @@ def index(
     ----------
     source : path, or paths with `labels`
         A MedMNIST-like npz; an IDX images file or a folder of them; a folder with one
-        subfolder a class, also below train, val and test; a CSV or Parquet table of paths and
-        labels; a folder or files of a table given as `labels`; a manifest. A relative path is
-        looked for as `find_data` does.
+        subfolder a class, also below train, val and test; a folder, zip archive, DICOMDIR or
+        file of DICOM; a CSV or Parquet table of paths and labels; a folder or files of a table
+        given as `labels`; a manifest. A relative path is looked for as `find_data` does.
     labels : path, optional
         The table of labels beside a folder or files.
     space : LabelSpace, optional
         Take the source without labels (for prediction): every target is unknown. Files that
         cannot be taken are logged; `index_unlabelled` returns them.
     **options
-        The fields of `IndexOptions`; `label` may be one column or several.
+        The fields of `IndexOptions`; `label` and `where` may be one text or several.
 
     Raises
     ------
     SourceNotFound, UsageError, DataError, LabelError
         By the name of the file, column or class, with the way out.
     """
+    if space is not None:
+        if labels is not None:
+            options["labels"] = os.fspath(labels)
+        return _without_labels(source, space, index_options(options))
+    found = list_cases(source, labels, **options)
+    left = NO_LABEL in found.instances.get("role", ()) or (found.unmatched or {}).get("row")
+    for note in found.notes if left else ():
+        _log.warning("%s", note)
+    if found.refusals:
+        codes = dict(Counter(refusal.code for refusal in found.refusals))
+        _log.warning("%d files refused: %s", len(found.refusals), codes)
+    return found.require()
+
+
+def list_cases(
+    source: Source | Sequence[Source],
+    labels: Source | None = None,
+    *,
+    known: Mapping[str, Sequence[str]] | None = None,
+    skip: Sequence[Path] = (),
+    **options: Any,
+) -> Indexed:
+    """Turn a source into a manifest, as `index` does, and account for each file of DICOM.
+
+    Parameters
+    ----------
+    known : mapping of columns, optional
+        Instances and identities of an earlier index of the source: of DICOM, files that have
+        not changed are not read again.
+    skip : sequence of path
+        Tables that are not listed among the files of DICOM: those that are written of them.
+
+    Returns
+    -------
+    Indexed
+        The tables are empty for other formats.
+    """
     if labels is not None:
         options["labels"] = os.fspath(labels)
-    chosen = _options(options)
-    if space is not None:
-        return _without_labels(source, space, chosen)
+    chosen = index_options(options)
     if isinstance(source, str | os.PathLike):
         place = find_data(os.fspath(source))
-        return _index_folder(place, chosen) if place.is_dir() else _index_file(place, chosen)
+        found = _index_folder if place.is_dir() else _index_file
+        return found(place, chosen, _Extra(known, skip))
     if chosen.labels is None:
         raise UsageError("files without labels", remedy="give a table: labels=TABLE")
     files = [find_data(os.fspath(path)).absolute() for path in source]
     base = Path(os.path.commonpath([file.parent for file in files]))
-    return _index_table(find_data(chosen.labels, [base]), base, chosen, only=files)
+    table_of = find_data(chosen.labels, [base])
+    if any(holds_dicom(file) for file in files):
+        names = [file.relative_to(base).as_posix() for file in files]
+        return index_dicom(base, chosen, labels=table_of, files=names, known=known, skip=skip)
+    return _plain(_index_table(table_of, base, chosen, only=files))
 
 
-def index_unlabelled(paths: Sequence[Source], space: LabelSpace) -> tuple[Manifest, list[Refusal]]:
-    """Turn files and folders into a manifest of unknown targets, for prediction.
-
-    Every file becomes a case (npz and IDX files one a row) or a refusal, by its content.
-    Hidden files below a folder, and IDX files of labels, are passed over and logged.
-
-    Parameters
-    ----------
-    paths : sequence of path
-        Folders are searched with all that is below them.
-    space : LabelSpace
-        The classes that will be predicted.
-
-    Raises
-    ------
-    SourceNotFound
-        None of the paths is there.
-    DataError
-        Nothing can be read: every file was refused.
-    """
-    root, names, refusals = _collect(paths)
-    stacks: list[arrays.Stack] = []
-    for name in names:
-        try:
-            stacks += _unlabelled_rows(root, name)
-        except PixelError as error:
-            refusals.append(_refusal(name, error))
-    if not stacks:
-        first = refusals[0] if refusals else None
-        raise DataError(
-            f"none of {len(refusals)} files can be read"
-            + (f"; {first.case_id}: {first.message}" if first else f" in {root}"),
-            remedy="give MedMNIST npz, IDX, PNG, JPEG, TIFF, BMP or NIfTI files",
-        )
-    targets = np.full((sum(s.rows for s in stacks), space.k), np.nan, np.float32)
-    return Manifest(arrays.stack_frame(stacks), targets, space, root), refusals
-
-
-def _options(given: dict[str, Any]) -> IndexOptions:
-    if isinstance(given.get("label"), str):
-        given["label"] = (given["label"],)
-    unknown = sorted(set(given) - set(IndexOptions.model_fields))
-    if unknown:
-        raise UsageError(
-            f"index has no option {unknown[0]!r}{nearest(unknown[0], IndexOptions.model_fields)}",
-            remedy=f"one of {', '.join(IndexOptions.model_fields)}",
-        )
-    try:
-        return IndexOptions(**given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(
-            f"index option {first['loc'][0]}: {first['msg']}, not {first['input']!r}",
-            remedy=str(IndexOptions.model_fields[str(first["loc"][0])].description),
-        ) from error
+def _plain(manifest: Manifest) -> Indexed:
+    """Return what an index of another format than DICOM found."""
+    return Indexed(manifest, [], {}, {})
 
 
 def _refuse_options(options: IndexOptions, where: Path, what: str) -> None:
@@ -149,29 +150,42 @@ def _refuse_options(options: IndexOptions, where: Path, what: str) -> None:
         )
 
 
+def _refuse_dicom_options(options: IndexOptions, where: Path) -> None:
+    said = [name for name in _OF_DICOM if getattr(options, name)]
+    if said:
+        raise UsageError(
+            f"option {said[0]} has no meaning for {where}, which is no DICOM",
+            remedy="leave it out; a table names its files in the column --path",
+        )
+
+
 def _without_labels(
     source: Source | Sequence[Source], space: LabelSpace, options: IndexOptions
 ) -> Manifest:
-    said = [key for key, value in options.model_dump().items() if value]
-    if said:
-        raise UsageError(
-            f"option {said[0]} together with space", remedy="space takes scans without labels"
-        )
+    given = to_predict(options).model_dump(include=set(TO_PREDICT))
     one = isinstance(source, str | os.PathLike)
-    manifest, refusals = index_unlabelled([source] if one else source, space)  # type: ignore[list-item, arg-type]
-    if refusals:
-        names = folders.some([r.case_id for r in refusals])
-        _log.warning("%d files refused: %s", len(refusals), names)
-    return manifest
+    found = index_unlabelled([source] if one else source, space, **given)  # type: ignore[list-item, arg-type]
+    if found.passed:
+        kinds = dict(Counter(what for _, what in found.passed))
+        _log.warning("%d files passed over: %s", len(found.passed), kinds)
+    if found.manifest is None:
+        raise NothingReadable(found.refusals)
+    if found.refusals:
+        names = folders.some([r.case_id for r in found.refusals])
+        _log.warning("%d files refused: %s", len(found.refusals), names)
+    return found.manifest
 
 
-def _index_folder(place: Path, options: IndexOptions) -> Manifest:
+def _index_folder(place: Path, options: IndexOptions, extra: _Extra) -> Indexed:
+    if holds_dicom(place):
+        labels = None if options.labels is None else find_data(options.labels, [place])
+        return index_dicom(place, options, labels=labels, **extra._asdict())
     if options.labels is not None:
-        return _index_table(find_data(options.labels, [place]), place, options)
+        return _plain(_index_table(find_data(options.labels, [place]), place, options))
     images = arrays.idx_images(place)
     if images:
         _refuse_options(options, place, "a folder of IDX files")
-        return arrays.index_idx(place, images, options)
+        return _plain(arrays.index_idx(place, images, options))
     _refuse_options(options, place, "a folder of classes")
     rows = folders.rows(place)
     names = [label for _, label, _ in rows]
@@ -184,39 +198,60 @@ def _index_folder(place: Path, options: IndexOptions) -> Manifest:
         )
     frame = pd.DataFrame({"source": [r[0] for r in rows], "split": [r[2] for r in rows]})
     frame["case_id"] = frame["source"]
-    return Manifest(frame, space.one_hot([space.index(n) for n in names]), space, place)
+    targets = space.one_hot([space.index(n) for n in names])
+    return _plain(Manifest(frame, targets, space, place))
 
 
-def _index_file(place: Path, options: IndexOptions) -> Manifest:
+def _index_file(place: Path, options: IndexOptions, extra: _Extra) -> Indexed:
     kind = sniff(stamp(str(place)))
+    if kind in DICOM and holds_dicom(place):
+        whole = place.name.upper() == "DICOMDIR"  # it stands for the folder that it lies in
+        files = None if whole else [place.name]
+        labels = None if options.labels is None else find_data(options.labels, [place.parent])
+        return index_dicom(place.parent, options, labels=labels, files=files, **extra._asdict())
     if kind == "npz":
         _refuse_options(options, place, "an npz")
-        return arrays.index_npz(place, options)
+        return _plain(arrays.index_npz(place, options))
     if kind == "idx":
         _refuse_options(options, place, "an IDX file")
-        return arrays.index_idx(place.parent, [place.name], options)
+        return _plain(arrays.index_idx(place.parent, [place.name], options))
     if kind == "parquet" or (kind is None and place.suffix.lower() in _TABLE_ENDINGS):
         if options.labels is not None:
             raise UsageError(
                 f"{place} is a table, and so is labels={options.labels}",
                 remedy="give the table alone, or the folder of the images and the table",
             )
-        return _index_table(place, place.parent, options)
+        return _index_alone(place, options, extra)
     if kind in READERS and options.labels is not None:
-        return index([place], **options.model_dump())
+        return list_cases([place], **options.model_dump())
     raise DataError(
         f"{place} brings no labels" if kind in READERS else f"{place} is nothing to be indexed",
-        remedy="give an npz, IDX files, a folder of classes or a table; for prediction, "
+        remedy="give an npz, IDX files, DICOM, a folder of classes or a table; for prediction, "
         "index_unlabelled takes files without labels",
     )
+
+
+def _index_alone(path: Path, options: IndexOptions, extra: _Extra) -> Indexed:
+    """Index a table that names its files; those of DICOM by their headers."""
+    frame = read_table(path)
+    column = table.one_column(frame, "path", options.path, str(path), optional=True)
+    if column is None or not len(frame) or is_manifest_table(frame, path):
+        return _plain(_index_table(path, path.parent, options))
+    root, sources = table.resolve_paths(list(frame[column]), path.parent, str(path))
+    there = [s for s in dict.fromkeys(sources) if source_path(root, s)[0].is_file()]
+    if not any(holds_dicom(source_path(root, source)[0]) for source in there[:_LOOKED_AT]):
+        return _plain(_index_table(path, path.parent, options))
+    chosen = options.model_copy(update={"path": None, "key": f"{column}=file"})
+    return index_dicom(root, chosen, labels=path, files=there, **extra._asdict())
 
 
 def _index_table(
     path: Path, base: Path, options: IndexOptions, only: Sequence[Path] | None = None
 ) -> Manifest:
     frame = read_table(path)
-    if {"case_id", "source"} <= set(frame) and path.with_suffix(".json").is_file():
+    if is_manifest_table(frame, path):
         return _load_manifest(path, options)
+    _refuse_dicom_options(options, path)
     if not len(frame):
         raise DataError(f"{path} has a header and no rows", remedy="give a row for every image")
     columns = table.find_columns(frame, options, str(path))
@@ -230,6 +265,11 @@ def _index_table(
         rows, targets = rows[chosen], targets[chosen]
     _compare_with_disk(rows, root, base if options.labels else None, path)
     return Manifest(rows, targets, space, root)
+
+
+def is_manifest_table(frame: pd.DataFrame, path: Path) -> bool:
+    """Whether a table is a manifest: it has the columns and the sidecar of one."""
+    return {"case_id", "source"} <= set(frame) and path.with_suffix(".json").is_file()
 
 
 def _load_manifest(path: Path, options: IndexOptions) -> Manifest:
@@ -306,59 +346,3 @@ def _compare_with_disk(rows: pd.DataFrame, root: Path, beside: Path | None, tabl
         if extra:
             some = folders.some(extra)
             _log.warning("%s: %d images have no row in %s: %s", beside, len(extra), table, some)
-
-
-def _collect(paths: Sequence[Source]) -> tuple[Path, list[str], list[Refusal]]:
-    """Return the common folder, all files below it as names, and what is not there."""
-    full = [Path(os.path.normpath(Path(path).expanduser().absolute())) for path in paths]
-    there = [path for path in full if os.path.lexists(path)]
-    if not there:
-        raise SourceNotFound(
-            f"{folders.some([str(p) for p in full]) or 'no path'} is not there",
-            remedy="check the paths",
-        )
-    root = Path(os.path.commonpath([p if p.is_dir() else p.parent for p in there]))
-    refusals = []
-    known = set(there)
-    for path in full:
-        if path not in known:
-            error = PixelError("not_found", f"{path} is not there", remedy="check the path")
-            refusals.append(_refusal(os.path.relpath(path, root), error))
-    names: dict[str, None] = {}
-    hidden: list[str] = []
-    for path in there:
-        inside = folders.walk(path) if path.is_dir() else [""]
-        for name in inside:
-            if any(part.startswith(".") for part in name.split("/") if name):
-                hidden.append(name)
-            else:
-                names[(path / name).relative_to(root).as_posix()] = None
-    if hidden:
-        _log.warning("%d hidden files passed over: %s", len(hidden), folders.some(hidden))
-    return root, list(names), refusals
-
-
-def _unlabelled_rows(root: Path, name: str) -> list[arrays.Stack]:
-    """Return the rows of one file, or raise what is wrong with it."""
-    file = stamp(str(root / name))
-    if folders.printable(name) != name:
-        raise PixelError("unsupported", f"{file.path!a} is no UTF-8 name", remedy="rename it")
-    kind = sniff(file)
-    if kind == "idx-labels":
-        _log.warning("%s holds labels, no images: passed over", name)
-        return []
-    if kind in ("npz", "idx"):
-        return arrays.unlabelled(name, kind, file)
-    if kind in READERS:
-        return [arrays.Stack(name, 1, "", None, numbered=False)]
-    if kind == "dicom":
-        raise PixelError("unsupported", f"{name}: DICOM is not read yet", remedy="export it as PNG")
-    raise PixelError(
-        "unknown_format",
-        f"{name} holds no image that medimg reads",
-        remedy="leave it out, or export it as PNG, TIFF or NIfTI",
-    )
-
-
-def _refusal(name: str, error: PixelError) -> Refusal:
-    return Refusal(folders.printable(name), "", "index", error.code, error.message, error.remedy)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from medimg.errors import ManifestError, SourceNotFound, nearest
+from medimg.files import beside as beside
 from medimg.files import fingerprint, read_json, write_json
 from medimg.labels import LabelSpace, check_targets
 from medimg.predictions import PREFIXES, read_targets, target_columns
@@ -20,8 +21,28 @@ from medimg.tables import group_codes, read_table, write_table
 
 #: The columns that every manifest has, in this order; all text, blank where not known.
 COLUMNS = ("case_id", "patient_id", "study_id", "source", "frame", "split")
+#: The columns of a table of instances that say which files a volume is made of.
+_FILE_COLUMNS = ("case_id", "position", "source")
 #: `none` is a case that takes no part.
 SPLITS = ("train", "val", "calib", "test", "none")
+
+
+class Case(NamedTuple):
+    """Where the pixels of one case are.
+
+    Parameters
+    ----------
+    source : str
+        Relative to the manifest's root, with ``/``; may end in ``#member``.
+    frame : str
+        The number of a frame or row, from 0; or blank.
+    files : tuple of str
+        The sources of a volume, in order; empty for a case of one file.
+    """
+
+    source: str
+    frame: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +61,9 @@ class Manifest:
     space : LabelSpace
     root : path
         The folder that sources are relative to.
+    files : mapping of str to tuple of str
+        The ordered sources of each case that is a volume of several files; its row's `source`
+        is the first of them.
 
     Raises
     ------
@@ -52,6 +76,7 @@ class Manifest:
     targets: NDArray[np.float32]
     space: LabelSpace
     root: Path
+    files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         frame = _with_columns(self.frame)
@@ -101,9 +126,17 @@ class Manifest:
         """
         columns = [list(self.frame[c]) for c in ("case_id", "source", "frame", "split")]
         groups = [group_codes(self.frame[c]) for c in ("patient_id", "study_id")]
-        return fingerprint(
-            columns, groups, np.nan_to_num(self.targets, nan=-1).tobytes(), self.space.to_dict()
-        )
+        parts = [
+            *(columns, groups, np.nan_to_num(self.targets, nan=-1).tobytes()),
+            self.space.to_dict(),
+        ]
+        own = {c: list(self.files[c]) for c in self.case_id if c in self.files}
+        return fingerprint(*parts, *([own] if own else []))
+
+    def cases(self) -> list[Case]:
+        """Return where the pixels of each case are, in the order of the rows."""
+        rows = zip(self.frame["case_id"], self.frame["source"], self.frame["frame"], strict=True)
+        return [Case(source, frame, self.files.get(case_id, ())) for case_id, source, frame in rows]
 
     def rows(self, split: str) -> NDArray[np.intp]:
         """Return the row numbers of one split."""
@@ -142,8 +175,13 @@ class Manifest:
         return own | labels | {str(c): self.metadata[c].to_numpy() for c in self.metadata}
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `path` (CSV or Parquet, mode 0600) and, beside it, its `.json`."""
+        """Write `path` (CSV or Parquet, mode 0600) and, beside it, its `.json`.
+
+        The files of volumes go into `instances.csv` beside it, unless a table that names them
+        is there already.
+        """
         path = Path(path)
+        self._save_files(beside(path, "instances"))
         write_table(path, self.to_table(), mode=0o600)
         about = {
             "format": "medimg.manifest",
@@ -151,8 +189,17 @@ class Manifest:
             "space": self.space.to_dict(),
             "root": str(self.root.resolve()),
             "fingerprint": self.fingerprint,
+            "volumes": len(self.files),
         }
         write_json(path.with_suffix(".json"), about, mode=0o600)
+
+    def _save_files(self, path: Path) -> None:
+        own = {c: self.files[c] for c in self.case_id if c in self.files}
+        if not own or (path.is_file() and _read_files(path) == own):
+            return
+        rows = [(c, str(i), s) for c, files in own.items() for i, s in enumerate(files)]
+        columns = zip(*rows, strict=True)
+        write_table(path, dict(zip(_FILE_COLUMNS, columns, strict=True)), mode=0o600)
 
     @classmethod
     def load(
@@ -182,7 +229,31 @@ class Manifest:
                 f"{path}: the folder of its scans, {root}, is not there",
                 remedy="move it back, or index it again where it is",
             )
-        return cls(frame[metadata], targets, space, root)
+        files = _read_files(beside(path, "instances")) if about.get("volumes") else {}
+        known = set(frame["case_id"])
+        return cls(
+            frame[metadata],
+            targets,
+            space,
+            root,
+            {case_id: own for case_id, own in files.items() if case_id in known},
+        )
+
+
+def _read_files(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the ordered sources of each volume that a table of instances names."""
+    if not path.is_file():
+        return {}
+    table = read_table(path)
+    if not set(_FILE_COLUMNS) <= set(table):
+        raise ManifestError(
+            f"{path} has not the columns {', '.join(_FILE_COLUMNS)}", remedy="index again"
+        )
+    rows = table[(table["case_id"] != "") & (table["position"] != "")]
+    files: dict[str, list[tuple[int, str]]] = {}
+    for case_id, position, source in zip(*(rows[c] for c in _FILE_COLUMNS), strict=True):
+        files.setdefault(case_id, []).append((int(position), source))
+    return {case_id: tuple(s for _, s in sorted(own)) for case_id, own in files.items()}
 
 
 def plain_id(identifier: str) -> str:
@@ -213,7 +284,7 @@ def _check(frame: pd.DataFrame) -> None:
     if not len(frame):
         raise ManifestError("no cases", remedy="check the folder and the filters")
     ids = frame["case_id"]
-    if not all(isinstance(v, str) for c in COLUMNS for v in frame[c]):
+    if not all(issubclass(kind, str) for c in COLUMNS for kind in set(map(type, frame[c]))):
         raise ManifestError("a cell is no text", remedy="give ids and paths as text")
     if (ids == "").any() or (frame["source"] == "").any():
         raise ManifestError("a row has no case_id or no source", remedy="fill it in")

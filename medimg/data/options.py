@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from medimg.errors import UsageError, nearest
 
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Use = Literal["require", "if-present", "never"]
 
 
 class Options(BaseModel):
@@ -36,6 +41,60 @@ class IndexOptions(Options):
     blank: Literal["unknown", "negative"] | None = Field(
         None, description="what a blank label means; refused until it is said"
     )
+    unit: Literal["image", "frame", "series", "study"] | None = Field(
+        None, description="DICOM: what is one case; null: each file is an image"
+    )
+    where: tuple[str, ...] = Field(
+        (), description="DICOM: which images to take, as Modality=CT or ImageType!~LOCALIZER"
+    )
+    key: str | None = Field(
+        None,
+        description="DICOM: column of the labels that names the scans, COLUMN or COLUMN=WHAT; "
+        "WHAT is file, SOPInstanceUID, SeriesInstanceUID, StudyInstanceUID, AccessionNumber or "
+        "PatientID (found where plain)",
+    )
+    key_date: str | None = Field(
+        None, description="DICOM: column of the date that says which study of a patient is meant"
+    )
+    within: str | None = Field(
+        None,
+        description="DICOM: how far that study may lie from key_date, as 30d",
+        pattern=r"^\d{1,5}d$",
+    )
+    all_studies: bool = Field(
+        False, description="DICOM: a patient's label holds for all studies of the patient"
+    )
+    label_from_name: str | None = Field(
+        None, description="DICOM: regular expression whose one group is the class in a file's name"
+    )
+
+
+def index_options(given: Mapping[str, Any]) -> IndexOptions:
+    """Return checked options; `label` and `where` may be one text.
+
+    Raises
+    ------
+    UsageError
+        By the name of an option that is unknown (with the nearest) or has a wrong value.
+    """
+    given = dict(given)
+    for name in ("label", "where"):
+        if isinstance(given.get(name), str):
+            given[name] = (given[name],)
+    unknown = sorted(set(given) - set(IndexOptions.model_fields))
+    if unknown:
+        raise UsageError(
+            f"index has no option {unknown[0]!r}{nearest(unknown[0], IndexOptions.model_fields)}",
+            remedy=f"one of {', '.join(IndexOptions.model_fields)}",
+        )
+    try:
+        return IndexOptions(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(
+            f"index option {first['loc'][0]}: {first['msg']}, not {first['input']!r}",
+            remedy=str(IndexOptions.model_fields[str(first["loc"][0])].description),
+        ) from error
 
 
 class SplitOptions(Options):
@@ -45,6 +104,45 @@ class SplitOptions(Options):
     val: Share = Field(0.1, description="share that picks the epoch")
     calib: Share = Field(0.1, description="share that fits the calibrator; 0: none is fitted")
     test: Share = Field(0.1, description="share that is scored, once")
+
+
+class DicomPixels(Options):
+    """Which transforms of the grayscale pipeline (PS3.3 C.11, PS3.4 N.2) a reader applies.
+
+    The defaults differ by modality, see `medimg.data.sources.dicom.read`: CT takes a fixed
+    range in HU and never the header's window (an operator chose it, and it can give the label
+    away); MR, NM and PT percentiles of the valid pixels; everything else its VOI LUT or window
+    where there is one, else what the stored bits can hold.
+    """
+
+    modality: Use = Field(
+        "if-present", description="modality LUT or rescale: require, if-present or never"
+    )
+    voi: Use | None = Field(
+        None, description="VOI LUT or window; null: by modality (CT, MR, NM, PT never)"
+    )
+    polarity: Use = Field(
+        "if-present", description="MONOCHROME1 and inverse presentation: bright is high"
+    )
+    range: tuple[float, float] | None = Field(
+        None, description="[low, high] in units after the modality transform, as [-1024, 3071] HU"
+    )
+    percentiles: tuple[Percent, Percent] = Field(
+        (0.5, 99.5), description="range of MR, NM and PT where none is declared"
+    )
+    for_processing: bool = Field(False, description="take FOR PROCESSING images")
+    whole_slide: bool = Field(False, description="take whole-slide images")
+    shear: bool = Field(False, description="straighten volumes of a tilted gantry")
+
+    @model_validator(mode="after")
+    def _fits(self) -> DicomPixels:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError(f"range {list(self.range)} is empty; give [low, high]")
+        if self.range is not None and self.voi in ("require", "if-present"):
+            raise ValueError("range and voi exclude each other; set one of them to null")
+        if not self.percentiles[0] < self.percentiles[1]:
+            raise ValueError(f"percentiles {list(self.percentiles)} are empty")
+        return self
 
 
 class AugmentOptions(Options):

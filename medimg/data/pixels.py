@@ -32,6 +32,9 @@ class Pixels:
         Voxel index (W, H, D order of NIfTI) to RAS in mm.
     valid : bool ([D,] H, W), optional
         False where there is no picture (padding, transparency).
+    steps : tuple of str
+        How the numbers were reached, in order: the decoder, the transforms with their
+        parameters, whence the range. Holds nothing that names a person.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Pixels:
     spacing_mm: tuple[float, ...] | None = None
     affine: NDArray[np.float64] | None = None
     valid: NDArray[np.bool_] | None = None
+    steps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.array.ndim not in (3, 4) or 0 in self.array.shape:

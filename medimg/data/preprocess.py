@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from medimg.data.options import Options, Positive
+from medimg.data.options import DicomPixels, Options, Positive
 from medimg.data.pixels import Pixels
+from medimg.data.resample import axes_of, resample
 from medimg.errors import PixelError
 
 Length = Annotated[int, Field(ge=1, le=4096)]
@@ -40,8 +41,13 @@ class Preprocess(Options):
         factor and cut to the centre; not at all: any other size is refused.
     spacing : tuple of float, optional
         Millimetres along [D,] H, W to resample to before `size` is taken.
+    orientation : str, optional
+        Three letters, where the axes W, H, D of a volume point, as in ``"RAS"`` (right,
+        anterior, superior), to turn it to. None: as the file has it.
     bits : {8, 16}, optional
-        uint8 or uint16. None: 16 where the range of the first picture is wider than 256 levels.
+        uint8 or uint16. None: 16 where the first picture has more than 256 levels.
+    dicom : DicomPixels
+        The transforms that a reader of DICOM applies.
     """
 
     size: tuple[Length, ...] | None = Field(
@@ -57,9 +63,21 @@ class Preprocess(Options):
     spacing: tuple[Positive, ...] | None = Field(
         None, description="resample to these mm along [D,] H, W first; null: no"
     )
+    orientation: str | None = Field(
+        None,
+        description="turn volumes so that W, H, D point there, as RAS; null: as they are",
+    )
     bits: Literal[8, 16] | None = Field(
         None, description="bits a stored pixel; null: 16 where pictures have more than 256 levels"
     )
+    dicom: DicomPixels = DicomPixels()
+
+    @field_validator("orientation")
+    @classmethod
+    def _letters(cls, value: str | None) -> str | None:
+        if value is not None:
+            axes_of(value)
+        return value
 
     def resolved(self, first: Pixels) -> Preprocess:
         """Return the preprocessing with what is open filled in from a first case.
@@ -71,7 +89,7 @@ class Preprocess(Options):
             "size": self.size or tuple(size),
             "channels": self.channels or channels,
             "resize": self.resize if self.size else "exact",
-            "bits": self.bits or (8 if first.high - first.low <= 255 else 16),
+            "bits": self.bits or _bits(first),
         }
         return Preprocess.model_validate(self.model_dump() | filled)
 
@@ -91,21 +109,29 @@ class Preprocess(Options):
             ``dimensions``, ``channels`` or ``no_spacing``.
         """
         shape = self.shape
-        array = pixels.array
-        if array.ndim != len(shape):
+        if pixels.array.ndim != len(shape):
             raise PixelError(
                 "dimensions",
-                f"pixels of shape {array.shape} where {shape} is wanted",
+                f"pixels of shape {pixels.array.shape} where {shape} is wanted",
                 remedy="give images of the same number of dimensions, or set preprocess.size",
             )
+        volume = pixels.array.ndim == 4
+        if volume:
+            pixels = resample(pixels, self.spacing, self.orientation)
+        array = pixels.array
         if pixels.valid is not None:
             array = np.where(pixels.valid, array, np.float32(pixels.low))
         array = _to_channels(array, shape[0])
-        if self.spacing is not None:
+        if self.spacing is not None and not volume:
             array = _resample(array, pixels.spacing_mm, self.spacing)
         if array.shape != shape:
             array = _RESIZERS[self.resize](array, shape[1:], np.float32(pixels.low))
         return _to_integers(array, pixels.low, pixels.high, self.bits or 8)
+
+
+def _bits(pixels: Pixels) -> Literal[8, 16]:
+    """Return 8 where the range has 256 levels at most; a window's 0 to 1 has any number."""
+    return 8 if pixels.high - pixels.low <= 255 and pixels.units != "window" else 16
 
 
 def _to_channels(array: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ from medimg.errors import (
     DataError,
     LabelError,
     MedimgError,
+    NothingReadable,
     PixelError,
     SourceNotFound,
     UsageError,
@@ -537,30 +538,29 @@ def test_order_of_rows_changes_nothing(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- without labels
 
 
-def test_every_file_is_a_case_or_a_refusal(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_every_file_is_a_case_a_refusal_or_passed_over(tmp_path: Path) -> None:
     make_image_folder(tmp_path / "x", per_class=2)
     make_npz(tmp_path / "x" / "a.npz", n={"train": 3, "test": 2})
     make_idx(tmp_path / "x" / "idx", n={"t10k": 4})
     (tmp_path / "x" / "notes.txt").write_text("hello")
-    (tmp_path / "x" / "ct.dcm").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "x" / ".DS_Store").write_bytes(b"x")
     os.mkfifo(tmp_path / "x" / "pipe")
-    with caplog.at_level(logging.WARNING, "medimg.index"):
-        manifest, refusals = index_unlabelled([tmp_path / "x"], SPACE)
+    found = index_unlabelled([tmp_path / "x"], SPACE)
+    manifest = found.manifest
+    assert manifest is not None
     assert len(manifest) == 4 + 5 + 4
     assert {"benign/0.png", "a.npz#test@1", "idx/t10k-images-idx3-ubyte.gz@3"} < set(
         manifest.case_id
     )
-    codes = {(r.case_id, r.code, r.stage) for r in refusals}
+    codes = {(r.case_id, r.code, r.stage) for r in found.refusals}
     assert codes == {
         ("notes.txt", "unknown_format", "index"),
-        ("ct.dcm", "unsupported", "index"),
         ("pipe", "not_regular", "index"),
     }
-    assert ".DS_Store" in caplog.text
-    assert "labels" in caplog.text
+    assert sorted(found.passed) == [
+        (".DS_Store", "hidden"),
+        ("idx/t10k-labels-idx1-ubyte.gz", "labels"),
+    ]
     assert np.isnan(manifest.targets).all()
     assert manifest.space == SPACE
     for source, frame in zip(manifest.frame["source"], manifest.frame["frame"], strict=True):
@@ -571,19 +571,23 @@ def test_files_from_several_places_have_a_common_root_and_are_taken_once(tmp_pat
     make_image_folder(tmp_path / "one", per_class=1)
     make_image_folder(tmp_path / "two", per_class=1)
     paths = [tmp_path / "one", tmp_path / "two" / "benign" / "0.png", tmp_path / "one" / "benign"]
-    manifest, refusals = index_unlabelled([*paths, tmp_path / "gone.png"], SPACE)
-    assert manifest.root == tmp_path
+    found = index_unlabelled([*paths, tmp_path / "gone.png"], SPACE)
+    assert found.manifest is not None
+    assert found.manifest.root == tmp_path
     wanted = ["one/benign/0.png", "one/malignant/0.png", "two/benign/0.png"]
-    assert list(manifest.case_id) == wanted
-    assert [(r.case_id, r.code) for r in refusals] == [("gone.png", "not_found")]
+    assert list(found.manifest.case_id) == wanted
+    assert [(r.case_id, r.code) for r in found.refusals] == [("gone.png", "not_found")]
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceNotFound):
         index_unlabelled([tmp_path / "gone"], SPACE)
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(DataError, match=r"a\.txt"):
-        index_unlabelled([tmp_path], SPACE)
+    found = index_unlabelled([tmp_path], SPACE)
+    assert found.manifest is None
+    assert [r.case_id for r in found.refusals] == ["a.txt"]
+    with pytest.raises(NothingReadable, match=r"a\.txt"):
+        index(tmp_path, space=SPACE)
 
 
 def test_space_makes_index_forget_labels(tmp_path: Path) -> None:
@@ -601,10 +605,11 @@ def test_name_that_is_no_utf8_is_refused_in_words(tmp_path: Path) -> None:
         handle.write((folder / "benign" / "0.png").read_bytes())
     with pytest.raises(DataError, match="UTF-8"):
         index(folder)
-    manifest, refusals = index_unlabelled([folder], SPACE)
-    assert len(manifest) == 4
-    assert [r.code for r in refusals] == ["unsupported"]
-    refusals[0].case_id.encode("utf-8")
+    found = index_unlabelled([folder], SPACE)
+    assert found.manifest is not None
+    assert len(found.manifest) == 4
+    assert [r.code for r in found.refusals] == ["unsupported"]
+    found.refusals[0].case_id.encode("utf-8")
 
 
 def test_single_file_without_labels_says_what_to_do(tmp_path: Path) -> None:

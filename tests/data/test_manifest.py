@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,38 @@ def test_a_case_left_out_is_no_leak() -> None:
     manifest = make_manifest(4, splits=("train", "none"))
     manifest = manifest.with_column("patient_id", np.array(["7", "7", "8", "9"], object))
     audit(manifest).require_clean()
+
+
+def test_the_files_of_a_volume_are_kept_in_order_and_belong_to_the_fingerprint(
+    tmp_path: Path,
+) -> None:
+    plain = make_manifest(4, root=tmp_path)
+    case_id = plain.case_id[1]
+    files = tuple(f"series/{i}" for i in range(12))
+    volumes = replace(plain, files={case_id: files})
+    assert volumes.fingerprint != plain.fingerprint
+    assert replace(plain, files={case_id: files[::-1]}).fingerprint != volumes.fingerprint
+    volumes.save(tmp_path / "manifest.csv")
+    instances = tmp_path / "instances.csv"
+    assert stat.S_IMODE(instances.stat().st_mode) == 0o600
+    again = Manifest.load(tmp_path / "manifest.csv")
+    assert again.fingerprint == volumes.fingerprint
+    assert [case.files for case in again.cases()] == [(), files, (), ()]
+    assert again.take(np.array([0])).cases()[0].files == ()
+
+
+def test_a_table_of_instances_that_names_the_same_volumes_is_left_as_it_is(tmp_path: Path) -> None:
+    volumes = replace(make_manifest(2, root=tmp_path), files={"case00000.png": ("a", "b")})
+    volumes.save(tmp_path / "manifest.csv")
+    richer = "case_id,position,source,Modality\ncase00000.png,0,a,CT\ncase00000.png,1,b,CT\n"
+    (tmp_path / "instances.csv").write_text(richer)
+    volumes.save(tmp_path / "manifest.csv")
+    assert (tmp_path / "instances.csv").read_text() == richer
+
+
+def test_two_manifests_in_one_folder_keep_their_instances_apart(tmp_path: Path) -> None:
+    base = make_manifest(2, root=tmp_path)
+    for name in ("a", "b"):
+        replace(base, files={"case00000.png": (name, name)}).save(tmp_path / f"{name}.csv")
+    for name in ("a", "b"):
+        assert Manifest.load(tmp_path / f"{name}.csv").cases()[0].files == (name, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import medimg.data.decode as decode_module
 from medimg.data.audit import audit
 from medimg.data.index import index
+from medimg.data.manifest import Case
+from medimg.data.options import DicomPixels
 from medimg.data.preprocess import Preprocess
 from medimg.data.splits import split
 from medimg.data.store import ImageStore
@@ -24,13 +27,17 @@ PREP = Preprocess(size=(16, 16), channels=1)
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every source that is decoded."""
     seen: list[str] = []
-    real = decode_module.read_case
+    real = decode_module.read_cases
 
-    def counting(root: Path, source: str, frame: str) -> object:
-        seen.append(source)
-        return real(root, source, frame)
+    def counting(root: Path, cases: Iterable[Case], dicom: DicomPixels) -> object:
+        def noted() -> Iterator[Case]:
+            for case in cases:
+                seen.append(case.source)
+                yield case
 
-    monkeypatch.setattr(decode_module, "read_case", counting)
+        return real(root, noted(), dicom)
+
+    monkeypatch.setattr(decode_module, "read_cases", counting)
     return seen
 
 

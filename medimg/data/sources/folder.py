@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from medimg.data.sources.formats import IMAGE_ENDINGS, READERS, sniff
 from medimg.data.sources.guard import stamp
 from medimg.errors import DataError, LabelError, PixelError, SourceNotFound
+from medimg.files import printable
 
 #: Names that people give to the folders of a split -> the manifest's own.
 SPLIT_NAMES = {
@@ -115,7 +116,7 @@ def rows(folder: Path) -> list[tuple[str, str, str]]:
             remedy="name the folder that holds one subfolder a class",
         )
     by_split = _splits_on_top(found.images, folder)
-    table = [_row(name, by_split) for name in found.images]
+    table = [class_and_split(name, by_split) for name in found.images]
     loose = [name for name, label, _ in table if not label]
     if loose:
         raise LabelError(
@@ -143,11 +144,6 @@ def check_name(name: str, folder: Path) -> str:
     return name
 
 
-def printable(name: str) -> str:
-    """Return `name` as text that can be written anywhere."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _is_image(folder: Path, name: str) -> bool:
     if name.lower().endswith(IMAGE_ENDINGS):
         return True
@@ -170,7 +166,8 @@ def _splits_on_top(images: list[str], folder: Path) -> bool:
     return bool(splits)
 
 
-def _row(name: str, by_split: bool) -> tuple[str, str, str]:
+def class_and_split(name: str, by_split: bool) -> tuple[str, str, str]:
+    """Return (source, class, split) by the folders of a source; blank where there is none."""
     parts = name.split("/")
     split = SPLIT_NAMES.get(parts[0].lower(), "") if by_split and len(parts) > 1 else ""
     inner = parts[1:] if split else parts

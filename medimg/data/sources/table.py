@@ -64,10 +64,10 @@ def find_columns(frame: pd.DataFrame, options: IndexOptions, name: str) -> Colum
     UsageError
         A column that is named and not there, or none or several that could be meant.
     """
-    path = _one(frame, "path", options.path, name)
-    label = _label_columns(frame, options, name)
+    path = one_column(frame, "path", options.path, name)
+    label = label_columns(frame, options, name)
     rest = {
-        meaning: _one(frame, meaning, getattr(options, meaning, None), name, optional=True)
+        meaning: one_column(frame, meaning, getattr(options, meaning, None), name, optional=True)
         for meaning in _OPTIONAL
     }
     assert path is not None
@@ -127,7 +127,7 @@ def resolve_paths(cells: Sequence[str], base: Path, name: str) -> tuple[Path, li
         row = next(i for i, cell in enumerate(cells, start=2) if not cell.strip())
         raise DataError(f"{name}: row {row} names no file", remedy="fill in its path")
     base = base.absolute()
-    full = [os.path.normpath(base / _slashes(cell.strip())) for cell in cells]
+    full = [os.path.normpath(base / slashes(cell.strip())) for cell in cells]
     root = os.path.normpath(base)
     if not all(path.startswith(root + os.sep) for path in full):
         root = os.path.commonpath([Path(path).parent for path in full])
@@ -173,16 +173,23 @@ def _refuse_difference(
         )
 
 
-def _slashes(cell: str) -> str:
+def slashes(cell: str) -> str:
     """Return a path that was written on Windows with the separators of everybody else."""
     return cell if "/" in cell else cell.replace("\\", "/")
 
 
-def _one(
+def one_column(
     frame: pd.DataFrame, meaning: str, given: str | None, name: str, *, optional: bool = False
 ) -> str | None:
+    """Return the column of a meaning: the one given, else the one whose name is plain.
+
+    Raises
+    ------
+    UsageError
+        The one given is not there; several are plain, or, unless `optional`, none.
+    """
     if given is not None:
-        return _there(frame, given, meaning, name)
+        return there(frame, given, meaning, name)
     plain = _plain(frame, meaning)
     if len(plain) == 1:
         return plain[0]
@@ -197,7 +204,8 @@ def _one(
     )
 
 
-def _there(frame: pd.DataFrame, column: str, meaning: str, name: str) -> str:
+def there(frame: pd.DataFrame, column: str, meaning: str, name: str) -> str:
+    """Return `column`, or raise `UsageError` with its nearest where the table has none such."""
     if column not in frame:
         raise UsageError(
             f"{name} has no column {column!r} for {meaning}"
@@ -216,16 +224,17 @@ def _plain(frame: pd.DataFrame, meaning: str) -> list[str]:
     ]
 
 
-def _label_columns(frame: pd.DataFrame, options: IndexOptions, name: str) -> tuple[str, ...]:
+def label_columns(frame: pd.DataFrame, options: IndexOptions, name: str) -> tuple[str, ...]:
+    """Return the columns of the labels: as the options say, else where a name is plain."""
     if options.label:
-        return tuple(_there(frame, column, "label", name) for column in options.label)
+        return tuple(there(frame, column, "label", name) for column in options.label)
     plain = _plain(frame, "label")
     flags = [str(c) for c in frame.columns if re.match(r"label[_:].", str(c))]
     if flags and not plain:
         return tuple(flags)
     if not plain and options.classes and all(c in frame for c in options.classes):
         return options.classes
-    column = _one(frame, "label", None, name)
+    column = one_column(frame, "label", None, name)
     assert column is not None
     return (column,)
 

@@ -1,0 +1,1 @@
+"""DICOM: one reader for training, inference, notebooks and reports."""

@@ -15,6 +15,7 @@ import pytest
 from medimg.testing import make_idx, make_image_folder, make_npz, make_table
 
 FAST = ["--set", "fit.epochs=2", "--set", "evaluate.resamples=100"]
+NOW = ["--settle", "0"]
 
 
 def medimg(*args: object, cwd: Path, status: int = 0) -> str:
@@ -47,7 +48,7 @@ def test_a_run_can_be_shown_predicted_calibrated_and_evaluated(work: Path) -> No
     assert "benign" in medimg("show", "run/bundle", cwd=work)
     assert "140 cases" in medimg("show", "run/manifest.csv", cwd=work)
     assert "title" in medimg("show", "my.yaml", cwd=work)
-    out = medimg("predict", "run/bundle", "pictures", "-o", "predicted", cwd=work)
+    out = medimg("predict", "run/bundle", "pictures", "-o", "predicted", *NOW, cwd=work)
     assert "140 predicted" in out
     medimg("calibrate", "run/bundle", "run/predictions/calib.csv", "-o", "again", cwd=work)
     out = medimg(
@@ -77,7 +78,7 @@ def test_a_finished_folder_is_refused_with_status_two(work: Path) -> None:
 def test_a_corrupt_image_gives_status_three_and_a_row(work: Path, tmp_path: Path) -> None:
     make_image_folder(tmp_path / "new", per_class=4, size=(12, 12))
     (tmp_path / "new/benign/2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    out = medimg("predict", work / "run/bundle", "new", "-o", "out", cwd=tmp_path, status=3)
+    out = medimg("predict", work / "run/bundle", "new", "-o", "out", *NOW, cwd=tmp_path, status=3)
     assert "1 refused" in out
     rows = (tmp_path / "out/errors.csv").read_text().splitlines()
     assert len(rows) == 2

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from medimg.files import (
     write_json,
     write_text,
 )
-from medimg.inference.forward import chunks, forward, pick_device
+from medimg.inference.forward import Network, chunks, forward, pick_device, running
 from medimg.labels import LabelSpace
 from medimg.models.build import ModelSpec, build_model
 from medimg.predictions import Predictions
@@ -115,23 +116,33 @@ class ModelBundle:
         scores = self.logits(chunks(data, rows), len(rows), device=device)
         return self.predictions(manifest.take(rows).frame, scores, manifest.targets[rows])
 
+    @contextmanager
+    def running(self, device: str = "auto") -> Iterator[Network]:
+        """Yield the function from a batch of preprocessed integers to logits float32 (B, K)."""
+        where = pick_device(device)
+        self.model.to(where)
+        try:
+            with running(self.model, device=where, **self._numbers()) as network:
+                yield network
+        finally:
+            self.model.to("cpu")
+
     def logits(self, batches: Any, total: int, *, device: str = "auto") -> Any:
         """Return logits float32 (N, K) of batches of preprocessed integers; see `forward`."""
         where = pick_device(device)
         self.model.to(where)
         try:
-            return forward(
-                self.model,
-                batches,
-                total,
-                mean=self.mean,
-                std=self.std,
-                shift=self.logit_shift,
-                classes=self.space.k,
-                device=where,
-            )
+            return forward(self.model, batches, total, device=where, **self._numbers())
         finally:
             self.model.to("cpu")
+
+    def _numbers(self) -> dict[str, Any]:
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "shift": self.logit_shift,
+            "classes": self.space.k,
+        }
 
     def predictions(self, frame: Any, scores: Any, targets: Any) -> Predictions:
         """Return `Predictions` for the rows of a manifest's frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 
@@ -16,6 +16,9 @@ from medimg.data.preprocess import Integers
 from medimg.data.store import ImageStore
 from medimg.errors import UsageError
 from medimg.progress import Progress
+
+#: Integers (B, C, [D,] H, W) to logits float32 (B, K).
+Network = Callable[[Integers], NDArray[np.float32]]
 
 #: Input values a batch: keeps the memory of a forward pass bounded whatever the picture's size.
 _VALUES, _MOST = 2**22, 1024
@@ -82,7 +85,46 @@ def exact_kernels(device: torch.device) -> Iterator[None]:
         yield
 
 
-@torch.inference_mode()
+@contextmanager
+def running(
+    model: nn.Module,
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+    shift: Sequence[float],
+    classes: int,
+    device: torch.device,
+) -> Iterator[Network]:
+    """Yield the function from one batch of integers to its logits, in evaluation mode.
+
+    Parameters
+    ----------
+    model : nn.Module
+        On `device`.
+    mean, std : sequence of float (C,)
+        The normalization.
+    shift : sequence of float (K,)
+        Subtracted from the logits.
+    """
+    training = model.training
+    model.eval()
+    mean_, std_, shift_ = (
+        torch.tensor(v, dtype=torch.float32, device=device) for v in (mean, std, shift)
+    )
+
+    @torch.inference_mode()
+    def network(integers: Integers) -> NDArray[np.float32]:
+        with exact_kernels(device):
+            batch = to_float(to_device(integers, device), mean_, std_)
+            logits = checked_logits(model(batch), len(batch), classes) - shift_
+            return np.asarray(logits.to(torch.float32).cpu().numpy())
+
+    try:
+        yield network
+    finally:
+        model.train(training)
+
+
 def forward(
     model: nn.Module,
     batches: Iterable[Integers],
@@ -95,34 +137,22 @@ def forward(
     device: torch.device,
     label: str | None = "predicting",
 ) -> NDArray[np.float32]:
-    """Return logits float32 (N, K), in float32 and evaluation mode.
+    """Return logits float32 (N, K), in float32 and evaluation mode; see `running`.
 
     Parameters
     ----------
     batches : iterable of uint8 or uint16 (B, C, [D,] H, W)
     total : int
         N, for the progress.
-    mean, std : sequence of float (C,)
-        The normalization.
-    shift : sequence of float (K,)
-        Subtracted from the logits.
     label : str, optional
         What the progress says; None shows none.
     """
-    training = model.training
-    model.eval()
-    mean_, std_, shift_ = (
-        torch.tensor(v, dtype=torch.float32, device=device) for v in (mean, std, shift)
-    )
     out = [np.empty((0, classes), np.float32)]
     with (
-        exact_kernels(device),
+        running(model, mean=mean, std=std, shift=shift, classes=classes, device=device) as network,
         Progress(label or "", total, "cases", shown=label is not None) as progress,
     ):
         for integers in batches:
-            batch = to_float(to_device(integers, device), mean_, std_)
-            logits = checked_logits(model(batch), len(batch), classes) - shift_
-            out.append(logits.to(torch.float32).cpu().numpy())
+            out.append(network(integers))
             progress.advance(len(integers))
-    model.train(training)
     return np.concatenate(out)

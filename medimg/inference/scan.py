@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from medimg.data.index import index_unlabelled
-from medimg.data.manifest import Manifest
-from medimg.data.preprocess import Integers
-from medimg.data.sources.formats import read_case
 from medimg.data.store import with_pseudonyms
-from medimg.errors import BundleError, DataError, PixelError, Refusal
-from medimg.files import ERRORS_CSV, claim_folder, read_json, write_json, write_refusals
+from medimg.errors import DataError, Refusal, UsageError
+from medimg.files import ERRORS_CSV, write_json, write_refusals
 from medimg.inference.bundle import ModelBundle
-from medimg.inference.forward import batch_length
+from medimg.inference.forward import pick_device
+from medimg.inference.found import Found, cases_below, common_folder, given_manifest, listed_cases
+from medimg.inference.identities import write_identities
+from medimg.inference.ledger import MARKER, Journal, claimed
+from medimg.inference.plan import Files, Plan, make_plan
+from medimg.inference.rows import RowMaker, predictions_of
+from medimg.inference.stream import predict_into
 from medimg.predictions import Predictions
+from medimg.privacy import load_key, pseudonym
+
+PREDICTIONS_CSV = "predictions.csv"
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """What became of the scans."""
+    """What became of the scans.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        All rows of `predictions.csv`: of this run, and those of earlier ones that still hold.
+    refusals : list of Refusal
+        All rows of `errors.csv`; those of the code ``recent`` wait for the next run.
+    summary : mapping
+        What `run.json` says.
+    """
 
     predictions: Predictions
     refusals: list[Refusal]
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Limit(NamedTuple):
+    """How many refusals are taken: a number, or a share of the cases found."""
+
+    text: str
+    number: Fraction
+    is_share: bool
+
+    def allows(self, refused: int, found: int) -> bool:
+        """Whether so many of so many may be refused."""
+        return refused <= self.number * (found if self.is_share else 1)
 
 
 def predict_scans(
@@ -39,113 +68,143 @@ def predict_scans(
     device: str = "auto",
     keep_ids: bool = False,
     overwrite: bool = False,
+    max_refused: str | int | None = None,
+    settle: float = 60.0,
 ) -> ScanResult:
     """Predict files, folders or one manifest, and write the ledger to the folder `out`.
 
-    `out` gets `predictions.csv` with its sidecar, `errors.csv` and, last, `run.json`.
+    `out` gets `predictions.csv` with its sidecar, `errors.csv`, `identities.csv` where there are
+    DICOM cases and, last, `run.json`. Batches stand in its `journal.jsonl` as they are done: a
+    run that was stopped goes on where it was when it is called again, and one that was finished
+    predicts what is new or changed since (by source, size and modification time) and tries what
+    it refused again. The row of a case whose files are not at hand any more stays.
+
+    Parameters
+    ----------
+    keep_ids : bool
+        Keep patient ids and every column of metadata as they are; else pseudonyms.
+    overwrite : bool
+        Begin anew, whatever medimg wrote there.
+    max_refused : str or int, optional
+        How many refusals are taken, as ``12`` or, of the cases found, ``"5%"``; default: any
+        number, as long as one case is predicted.
+    settle : float
+        Seconds that a file must have been left alone. One that changed later, and may still be
+        written, is listed with the code ``recent`` and left for the next call.
 
     Raises
     ------
     DataError
-        Not one case could be predicted; `errors.csv` says why.
+        Not one case could be predicted, or more than `max_refused` were refused; everything is
+        written before, and `errors.csv` says why.
     BundleError
-        A manifest of other classes.
+        A manifest of other classes, or a network whose numbers are not finite.
+    FolderExists
+        `out` is somebody else's, or was begun with another bundle, other scans or `keep_ids`.
+    UsageError
+        Another process is writing `out`.
     """
-    paths = [Path(p) for p in ([scans] if isinstance(scans, str | os.PathLike) else scans)]
     start = time.monotonic()
-    manifest, refusals = _cases(paths, bundle)
-    out = claim_folder(out, "run.json", overwrite=overwrite)
-    found = len(refusals) + (0 if manifest is None else len(manifest))
-    predictions = None
-    if manifest is not None:
-        manifest = manifest if keep_ids else with_pseudonyms(manifest)
-        predictions, refused = stream(bundle, manifest, device=device)
-        refusals = [*refusals, *refused]
+    paths = [Path(p) for p in ([scans] if isinstance(scans, str | os.PathLike) else scans)]
+    pick_device(device)
+    limit = parse_limit(max_refused)
+    given = given_manifest(paths, bundle)
+    root = common_folder(paths) if given is None else given.root
+    about = {
+        "bundle_id": bundle.bundle_id,
+        "scans": pseudonym(load_key(), "scans", str(root.resolve())),
+        "keep_ids": keep_ids,
+    }
+    out = Path(out)
+    with claimed(out, about, overwrite=overwrite) as journal:
+        if given is None:
+            found = cases_below(paths, bundle, root, out)
+        else:
+            found = listed_cases(given, paths[0])
+        files = Files(root)
+        plan = make_plan(found, journal, files, settle=settle)
+        write_identities(out, found, {row.case_id for row in plan.kept})
+        maker = None
+        if found.manifest is not None:
+            shown = found.manifest if keep_ids else with_pseudonyms(found.manifest)
+            maker = RowMaker(shown, plan.stamps, files)
+            if plan.todo:
+                predict_into(journal, bundle, maker, plan.todo, device)
+        result = _finish(out, bundle, journal, found, plan, maker, start)
+    _judge(result, limit, out)
+    return result
+
+
+def parse_limit(text: str | int | None) -> Limit | None:
+    """Return the limit that ``12`` or ``"5%"`` means.
+
+    Raises
+    ------
+    UsageError
+        Anything else.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", str(text).strip(), re.ASCII)
+    if match is None or Fraction(match[2] or 0) > 100:
+        raise UsageError(
+            f"max-refused {text!r} is neither a number of cases nor a share of them",
+            remedy="give 12, or 5%",
+        )
+    if match[1]:
+        return Limit(str(text), Fraction(match[1]), is_share=False)
+    return Limit(str(text), Fraction(match[2]) / 100, is_share=True)
+
+
+def _finish(
+    out: Path,
+    bundle: ModelBundle,
+    journal: Journal,
+    found: Found,
+    plan: Plan,
+    maker: RowMaker | None,
+    start: float,
+) -> ScanResult:
+    """Write the tables and, last, `run.json`."""
+    rows, refused = [], [*plan.refused]
+    for number in sorted([*plan.done, *plan.todo]):
+        assert maker is not None
+        case_id = maker.manifest.case_id[number]
+        if case_id in journal.rows:
+            rows.append(maker.renewed(number, journal.rows[case_id]))
+        else:
+            refused.append(journal.refused[case_id][1])
+    holding, refusals = [*rows, *plan.kept], [*refused, *plan.recent]
+    predictions = predictions_of(bundle, holding, [] if maker is None else maker.columns)
     write_refusals(out / ERRORS_CSV, refusals)
-    codes = dict(sorted(Counter(r.code for r in refusals).items()))
-    if predictions is None:
+    predictions.save(out / PREDICTIONS_CSV)
+    journal.compact(holding)
+    summary = {
+        "found": len(rows) + len(refusals),
+        "predicted": len(rows),
+        "predicted_before": len(plan.done),
+        "refused": dict(sorted(Counter(r.code for r in refused).items())),
+        "recent": len(plan.recent),
+        "kept": len(plan.kept),
+        "passed_over": found.passed,
+        "seconds": round(time.monotonic() - start, 3),
+        "bundle_id": bundle.bundle_id,
+    }
+    write_json(out / MARKER, summary)
+    return ScanResult(predictions, refusals, summary)
+
+
+def _judge(result: ScanResult, limit: Limit | None, out: Path) -> None:
+    """Raise where all or too many were refused; what waits for the next run is no failure."""
+    found, codes = result.summary["found"], result.summary["refused"]
+    refused = sum(codes.values())
+    if not len(result.predictions) and not result.summary["recent"]:
         raise DataError(
             f"none of {found} cases could be predicted ({codes})",
             remedy=f"{out / ERRORS_CSV} names each with its remedy",
         )
-    predictions.save(out / "predictions.csv")
-    write_json(
-        out / "run.json",
-        {
-            "found": found,
-            "predicted": len(predictions),
-            "refused": codes,
-            "seconds": round(time.monotonic() - start, 3),
-            "bundle_id": bundle.bundle_id,
-        },
-    )
-    return ScanResult(predictions, refusals)
-
-
-def stream(
-    bundle: ModelBundle, manifest: Manifest, *, device: str = "auto"
-) -> tuple[Predictions | None, list[Refusal]]:
-    """Read, preprocess and predict case by case, keeping one batch in memory."""
-    reader = _Reader(bundle, manifest)
-    scores = bundle.logits(reader.batches(), len(manifest), device=device)
-    if not reader.read:
-        return None, reader.refusals
-    rows = np.array(reader.read)
-    part = manifest.take(rows)
-    return bundle.predictions(part.frame, scores, part.targets), reader.refusals
-
-
-class _Reader:
-    """Yields batches of the cases that can be read, and notes the others."""
-
-    def __init__(self, bundle: ModelBundle, manifest: Manifest) -> None:
-        self.preprocess, self.root = bundle.preprocess, manifest.root
-        columns = (manifest.frame[c] for c in ("case_id", "source", "frame"))
-        self.rows: list[tuple[str, str, str]] = list(zip(*columns, strict=True))
-        self.read: list[int] = []
-        self.refusals: list[Refusal] = []
-
-    def batches(self) -> Iterator[Integers]:
-        """Yield integers (B, C, [D,] H, W)."""
-        length = batch_length(self.preprocess.shape)
-        batch: list[Integers] = []
-        for row in range(len(self.rows)):
-            integers = self._read(row)
-            if integers is not None:
-                batch.append(integers)
-                self.read.append(row)
-            if len(batch) == length:
-                yield np.stack(batch)
-                batch = []
-        if batch:
-            yield np.stack(batch)
-
-    def _read(self, row: int) -> Integers | None:
-        case_id, source, frame = self.rows[row]
-        try:
-            return self.preprocess.apply(read_case(self.root, source, frame))
-        except PixelError as error:
-            self.refusals.append(Refusal.of(error, case_id, frame, "decode", self.root))
-            return None
-
-
-def _cases(paths: Sequence[Path], bundle: ModelBundle) -> tuple[Manifest | None, list[Refusal]]:
-    if len(paths) == 1 and is_manifest(paths[0]):
-        manifest = Manifest.load(paths[0])
-        if manifest.space != bundle.space:
-            raise BundleError(
-                f"{paths[0]} has classes {list(manifest.space.classes)}, the bundle "
-                f"{list(bundle.space.classes)}",
-                remedy="predict the folder of the scans instead of the manifest",
-            )
-        return manifest, []
-    return index_unlabelled(paths, bundle.space)
-
-
-def is_manifest(path: Path) -> bool:
-    """Whether `path` is a table with a manifest's sidecar."""
-    sidecar = path.with_suffix(".json")
-    if path.suffix not in (".csv", ".parquet") or not path.is_file() or not sidecar.is_file():
-        return False
-    about = read_json(sidecar)
-    return isinstance(about, dict) and about.get("format") == "medimg.manifest"
+    if limit is not None and not limit.allows(refused, found):
+        raise DataError(
+            f"{refused} of {found} cases were refused, more than {limit.text} ({codes})",
+            remedy=f"{out / ERRORS_CSV} names each with its remedy; the others are predicted",
+        )

@@ -146,10 +146,10 @@ def test_a_corrupt_image_amid_a_folder_costs_its_own_row_alone(
     folder = make_image_folder(tmp_path / "a b", per_class=6, size=(8, 8))
     train = ImageStore.build(index(store.manifest.root / "x.npz"), Preprocess(), tmp_path / "s")
     model, _ = fit(build_model("cnn", shape=(1, 8, 8), classes=2), train, ONE_EPOCH)
-    whole = predict_scans(model, folder, tmp_path / "whole").predictions
+    whole = predict_scans(model, folder, tmp_path / "whole", settle=0).predictions
     broken = folder / "benign" / "3.png"
     broken.write_bytes(broken.read_bytes()[:50])
-    part = predict_scans(model, folder, tmp_path / "part")
+    part = predict_scans(model, folder, tmp_path / "part", settle=0)
     assert [r.case_id for r in part.refusals] == ["benign/3.png"]
     rest = whole.take(whole.case_id != "benign/3.png")
     assert part.predictions.case_id.tolist() == rest.case_id.tolist()
@@ -163,7 +163,9 @@ def test_a_corrupt_image_amid_a_folder_costs_its_own_row_alone(
 
 def test_streaming_gives_what_the_store_gives(bundle: ModelBundle, store: ImageStore) -> None:
     path = store.manifest.root / "x.npz"
-    streamed = predict_scans(bundle, path, path.parent / f"out-{bundle.spec.name}").predictions
+    streamed = predict_scans(
+        bundle, path, path.parent / f"out-{bundle.spec.name}", settle=0
+    ).predictions
     stored = bundle.predict(store)
     assert streamed.case_id.tolist() == stored.case_id.tolist()
     assert np.array_equal(streamed.scores, stored.scores)
@@ -175,11 +177,13 @@ def test_a_manifest_keeps_its_targets_and_hides_its_patients(
     table = make_table(tmp_path, classes=("0", "1"), patients=5, size=(8, 8))
     manifest = index(table)
     manifest.save(tmp_path / "m.csv")
-    done = predict_scans(bundle, tmp_path / "m.csv", tmp_path / "out").predictions
+    done = predict_scans(bundle, tmp_path / "m.csv", tmp_path / "out", settle=0).predictions
     assert np.array_equal(done.targets, manifest.targets)
     assert done.patient_id is not None
     assert not set(done.patient_id) & set(manifest.frame["patient_id"])
-    shown = predict_scans(bundle, tmp_path / "m.csv", tmp_path / "out2", keep_ids=True).predictions
+    shown = predict_scans(
+        bundle, tmp_path / "m.csv", tmp_path / "out2", keep_ids=True, settle=0
+    ).predictions
     assert shown.patient_id is not None
     assert set(shown.patient_id) == set(manifest.frame["patient_id"])
 
@@ -189,7 +193,7 @@ def test_a_folder_without_anything_to_predict_is_an_error(
 ) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
-        predict_scans(bundle, tmp_path / "empty", tmp_path / "out")
+        predict_scans(bundle, tmp_path / "empty", tmp_path / "out", settle=0)
 
 
 def test_a_network_of_another_output_is_refused_by_name(store: ImageStore) -> None:

@@ -46,11 +46,11 @@ from dicom_files import SYNTAXES, compressed, make_headers, real_slices
 from dicom_peers import Peer
 
 from medimg.data.options import DicomPixels
+from medimg.data.sources.dicom.headers.scan import scan
 from medimg.data.sources.dicom.opening import read_bytes
+from medimg.data.sources.dicom.pixels.read import read_image
 from medimg.data.sources.dicom.pool import Pool
-from medimg.data.sources.dicom.read import read_image
 from medimg.data.sources.dicom.reader import pixels_of, submit_image
-from medimg.data.sources.dicom.scan import scan
 
 Work = Callable[[], Any]
 Times = dict[str, list[float]]

@@ -19,7 +19,7 @@ from medimg.data.fetch import find_data
 from medimg.data.index import list_cases
 from medimg.data.manifest import Manifest
 from medimg.data.options import IndexOptions
-from medimg.data.sources.dicom.index import Indexed
+from medimg.data.sources.dicom.index.listing import Indexed
 from medimg.data.splits import split
 from medimg.data.store import ImageStore
 from medimg.errors import (

@@ -443,7 +443,7 @@ for number, case in enumerate(predictions.case_id[:5]):
 
 loaded = mi.ModelBundle.load(work / "bundle")
 assert loaded.bundle_id == calibrated.bundle_id
-done = mi.predict_scans(loaded, work / "incoming", work / "predicted", device="cpu")
+done = mi.predict_scans(loaded, work / "incoming", work / "predicted", device="cpu", settle=0)
 table = pd.read_csv(work / "predicted" / "predictions.csv")
 table.filter(regex="^(case_id|predicted|p:)").round(3)
 

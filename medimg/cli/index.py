@@ -23,7 +23,7 @@ from medimg.files import (
 )
 
 if TYPE_CHECKING:
-    from medimg.data.sources.dicom.index import Indexed
+    from medimg.data.sources.dicom.index.listing import Indexed
 
 #: The key of a manifest's sidecar that says how it was made; written when all else is there.
 _MADE = "index"
@@ -97,7 +97,7 @@ def _tables(out: Path) -> dict[str, Path]:
 def _made(source: Path, labels: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a manifest depends on, beside the files themselves; JSON."""
     from medimg import __version__
-    from medimg.data.sources.dicom.tags import COLUMNS
+    from medimg.data.sources.dicom.headers.tags import COLUMNS
 
     given = sorted((key, list(v) if isinstance(v, tuple) else v) for key, v in options.items())
     return {
@@ -122,7 +122,7 @@ def _earlier(out: Path) -> dict[str, Any]:
 
 def _digest(source: Path, tables: Mapping[str, Path]) -> str:
     """Return what tells whether any file of a folder has changed; blank for another source."""
-    from medimg.data.sources.dicom.found import stamp_digest
+    from medimg.data.sources.dicom.headers.found import stamp_digest
 
     if not source.is_dir():
         return ""
@@ -169,7 +169,7 @@ def _write_tables(found: Indexed, tables: Mapping[str, Path], *, earlier: bool) 
 def _print(found: Indexed, tables: Mapping[str, Path]) -> None:
     """Print counts: of files by what they are, of refusals by code, of cases by label."""
     from medimg.cli.show import print_counts
-    from medimg.data.sources.dicom.index import count
+    from medimg.data.sources.dicom.index.listing import count
 
     lines = []
     if found.instances:

@@ -18,8 +18,8 @@ from medimg.data.manifest import COLUMNS, Manifest, is_taken
 from medimg.data.options import IndexOptions, index_options
 from medimg.data.sources import arrays, table
 from medimg.data.sources import folder as folders
-from medimg.data.sources.dicom.index import Indexed, holds_dicom, index_dicom
-from medimg.data.sources.dicom.ledger import NO_LABEL
+from medimg.data.sources.dicom.index.ledger import NO_LABEL
+from medimg.data.sources.dicom.index.listing import Indexed, holds_dicom, index_dicom
 from medimg.data.sources.formats import DICOM, READERS, sniff, source_path
 from medimg.data.sources.guard import stamp
 from medimg.data.unlabelled import TO_PREDICT, Source, to_predict

@@ -14,8 +14,8 @@ from medimg.data.manifest import Manifest
 from medimg.data.options import IndexOptions, index_options
 from medimg.data.sources import arrays
 from medimg.data.sources import folder as folders
-from medimg.data.sources.dicom.index import index_dicom
-from medimg.data.sources.dicom.ledger import CASE
+from medimg.data.sources.dicom.index.ledger import CASE
+from medimg.data.sources.dicom.index.listing import index_dicom
 from medimg.data.sources.formats import DICOM, READERS, sniff
 from medimg.data.sources.guard import stamp
 from medimg.errors import PixelError, Refusal, SourceNotFound, UsageError

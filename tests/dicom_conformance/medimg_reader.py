@@ -12,7 +12,7 @@ from dicom_conformance.claims import Claim, Refused, Volume
 from medimg.data.index import index
 from medimg.data.options import DicomPixels
 from medimg.data.pixels import Pixels
-from medimg.data.sources.dicom.read import Stages, read_stages
+from medimg.data.sources.dicom.pixels.read import Stages, read_stages
 from medimg.data.sources.formats import read, read_case
 from medimg.errors import MedimgError, PixelError
 from medimg.labels import LabelSpace

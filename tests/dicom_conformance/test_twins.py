@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from medimg.data.options import DicomPixels
 from medimg.data.preprocess import Preprocess
-from medimg.data.sources.dicom.read import Stages, read_stages
+from medimg.data.sources.dicom.pixels.read import Stages, read_stages
 from medimg.data.sources.formats import read
 from medimg.testing import make_twins
 from medimg.testing.dicom_pixels import SYNTAXES

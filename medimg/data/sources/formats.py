@@ -14,7 +14,7 @@ from medimg.data.manifest import Case
 from medimg.data.options import DicomPixels
 from medimg.data.pixels import Pixels
 from medimg.data.sources import idx, nifti, npz, raster
-from medimg.data.sources.dicom.head import is_dicom
+from medimg.data.sources.dicom.headers.head import is_dicom
 from medimg.data.sources.dicom.pool import Pool, shared_pool
 from medimg.data.sources.dicom.process import Answer
 from medimg.data.sources.dicom.reader import pixels_of, submit_image, submit_volume

@@ -36,13 +36,13 @@ _AGAIN = "copy or export the file again"
 
 
 def _headers(task: dict[str, Any]) -> Result:
-    from medimg.data.sources.dicom.headers import headers
+    from medimg.data.sources.dicom.headers.batch import headers
 
     return headers(task)
 
 
 def _dicomdir(task: dict[str, Any]) -> Result:
-    from medimg.data.sources.dicom.headers import dicomdir
+    from medimg.data.sources.dicom.headers.batch import dicomdir
 
     return dicomdir(task)
 
@@ -50,7 +50,7 @@ def _dicomdir(task: dict[str, Any]) -> Result:
 def _image(task: dict[str, Any]) -> Result:
     from medimg.data.options import DicomPixels
     from medimg.data.sources.dicom.opening import read_bytes
-    from medimg.data.sources.dicom.read import read_image
+    from medimg.data.sources.dicom.pixels.read import read_image
 
     data = read_bytes(task["path"], task["member"], task["root"])
     return _packed(read_image(data, task["frame"], DicomPixels(**task["options"])))
@@ -59,7 +59,7 @@ def _image(task: dict[str, Any]) -> Result:
 def _volume(task: dict[str, Any]) -> Result:
     from medimg.data.options import DicomPixels
     from medimg.data.sources.dicom.opening import read_bytes
-    from medimg.data.sources.dicom.volume import read_volume
+    from medimg.data.sources.dicom.volume.assemble import read_volume
 
     files = [partial(read_bytes, path, member, task["root"]) for path, member in task["files"]]
     return _packed(read_volume(files, DicomPixels(**task["options"])))

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from medimg.data.options import DicomPixels
+from medimg.data.sources.dicom.pixels.read import read_frames, read_image
 from medimg.data.sources.dicom.pool import Pool
-from medimg.data.sources.dicom.read import read_frames, read_image
 from medimg.data.sources.dicom.reader import pixels_of, submit_image
 from medimg.errors import PixelError
 

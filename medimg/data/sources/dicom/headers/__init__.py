@@ -1,0 +1,1 @@
+"""Headers: what a folder of DICOM holds, without its pixels."""

@@ -1,0 +1,1 @@
+"""From headers to cases with labels, and the tables that account for every file."""

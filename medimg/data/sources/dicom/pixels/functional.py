@@ -1,0 +1,116 @@
+"""Functional groups (PS3.3 C.7.6.16): what enhanced objects say frame by frame.
+
+A group stands in the item of its frame, else in the shared item, else its elements stand in the
+data set itself, as in the classic objects.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pydicom
+
+from medimg.data.sources.dicom.pixels.elements import has, header, items, numbers
+from medimg.errors import PixelError
+
+
+class Groups(NamedTuple):
+    """The items of the functional groups: one shared, one a frame; both may be absent."""
+
+    shared: pydicom.Dataset | None
+    per_frame: list[pydicom.Dataset]
+    frames: int
+
+    def macro(self, keyword: str, frame: int) -> pydicom.Dataset | None:
+        """Return the item of a functional group macro that speaks of one frame.
+
+        Raises
+        ------
+        PixelError
+            ``header``: frames have their own, but there is not one item a frame.
+        """
+        if any(has(item, keyword) for item in self.per_frame[frame : frame + 1]):
+            if len(self.per_frame) != self.frames:
+                raise header(f"{len(self.per_frame)} functional groups for {self.frames} frames")
+            found = items(self.per_frame[frame], keyword)
+            if found:
+                return found[0]
+        found = items(self.shared, keyword) if self.shared is not None else []
+        return found[0] if found else None
+
+
+class FrameGeometry(NamedTuple):
+    """Where a frame lies: millimetres, in the patient's directions (PS3.3 C.7.6.2.1.1).
+
+    `spacing` is between rows, then between columns.
+    """
+
+    position: tuple[float, ...] | None
+    orientation: tuple[float, ...] | None
+    spacing: tuple[float, float] | None
+
+
+def functional_groups(dataset: pydicom.Dataset, frames: int) -> Groups:
+    """Return the functional groups of a data set of `frames` frames."""
+    shared = items(dataset, "SharedFunctionalGroupsSequence")
+    per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
+    return Groups(shared[0] if shared else None, per_frame, frames)
+
+
+def frame_geometry(dataset: pydicom.Dataset, groups: Groups, frame: int) -> FrameGeometry:
+    """Return where a frame lies; what is absent or malformed is None.
+
+    Positions of dose grids come from GridFrameOffsetVector (PS3.3 C.8.8.3.2).
+    """
+    position = _numbers(dataset, groups, frame, "PlanePositionSequence", "ImagePositionPatient")
+    orientation = _numbers(
+        dataset, groups, frame, "PlaneOrientationSequence", "ImageOrientationPatient"
+    )
+    position = position if position is not None and len(position) == 3 else None
+    orientation = orientation if orientation is not None and len(orientation) == 6 else None
+    if position is not None and orientation is not None:
+        position = _along_grid(dataset, position, orientation, frame)
+    return FrameGeometry(position, orientation, pixel_spacing(dataset, groups, frame))
+
+
+def pixel_spacing(
+    dataset: pydicom.Dataset, groups: Groups, frame: int
+) -> tuple[float, float] | None:
+    """Return PixelSpacing in mm (PS3.3 10.7.1.3): between rows, between columns.
+
+    None where it is absent, malformed or not positive. ImagerPixelSpacing, which is that of
+    the detector and not of the patient, never stands in for it.
+    """
+    found = _numbers(dataset, groups, frame, "PixelMeasuresSequence", "PixelSpacing")
+    if found is None or len(found) != 2 or min(found) <= 0:
+        return None
+    return found[0], found[1]
+
+
+def _numbers(
+    dataset: pydicom.Dataset, groups: Groups, frame: int, macro: str, keyword: str
+) -> tuple[float, ...] | None:
+    try:
+        return numbers(groups.macro(macro, frame) or dataset, keyword)
+    except PixelError:
+        return None
+
+
+def _along_grid(
+    dataset: pydicom.Dataset,
+    position: tuple[float, ...],
+    orientation: tuple[float, ...],
+    frame: int,
+) -> tuple[float, ...] | None:
+    """Return the position of a frame of a dose grid whose offsets are relative (first is 0)."""
+    try:
+        offsets = numbers(dataset, "GridFrameOffsetVector")
+    except PixelError:
+        return None
+    if not offsets:
+        return position
+    if frame >= len(offsets) or offsets[0] != 0:
+        return None
+    normal = np.cross(orientation[:3], orientation[3:])
+    return tuple(float(v) for v in np.asarray(position) + offsets[frame] * normal)

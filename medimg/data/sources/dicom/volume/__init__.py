@@ -1,0 +1,1 @@
+"""Slices to volumes: where they lie, which belong together."""

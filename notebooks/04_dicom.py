@@ -203,7 +203,7 @@ store = mi.ImageStore.build(manifest, prep, work / "store")
 model = mi.build_model("cnn", shape=store.shape, classes=manifest.space.k, seed=0, widths=(8, 16))
 options = mi.FitOptions(epochs=2 if QUICK else 30, batch_size=16, lr=1e-3, optimizer="adamw")
 bundle, history = mi.fit(model, store, options, seed=0)
-result = mi.evaluate(bundle.predict(store, "test"), resamples=200)
+result = mi.evaluate(bundle.predict(store, "test"))
 mi.print_table(result)
 
 # %% [markdown]

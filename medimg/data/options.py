@@ -109,7 +109,7 @@ class SplitOptions(Options):
 class DicomPixels(Options):
     """Which transforms of the grayscale pipeline (PS3.3 C.11, PS3.4 N.2) a reader applies.
 
-    The defaults differ by modality, see `medimg.data.sources.dicom.pixels.read`: CT takes a fixed
+    The defaults differ by modality, see `medimg.data.sources.dicom.pixels.output`: CT takes a fixed
     range in HU and never the header's window (an operator chose it, and it can give the label
     away); MR, NM and PT percentiles of the valid pixels; everything else its VOI LUT or window
     where there is one, else what the stored bits can hold.

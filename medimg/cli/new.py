@@ -66,11 +66,14 @@ def _shapes(manifest: Manifest) -> Counter[tuple[int, ...]]:
 def _size(shapes: Counter[tuple[int, ...]]) -> tuple[list[int], str]:
     """Return the size to take, and what was seen."""
     sizes = {shape[1:] for shape in shapes}
-    if len(sizes) == 1:
-        return list(sizes.pop()), "all pictures looked at have this size"
     dims = len(next(iter(sizes)))
     usual = {2: [224, 224], 3: [64, 64, 64]}[dims]
     ordered = sorted(sizes, key=prod)
+    if len(sizes) == 1 and prod(ordered[0]) <= prod(usual):
+        return list(ordered[0]), "all pictures looked at have this size"
+    if len(sizes) == 1:
+        size = " x ".join(map(str, ordered[0]))
+        return usual, f"all pictures looked at are {size}: more pixels take more time"
     low, high = (" x ".join(map(str, size)) for size in (ordered[0], ordered[-1]))
     return usual, f"pictures differ in size, from {low} to {high}"
 

@@ -22,6 +22,8 @@ from medimg.privacy import load_key, pseudonym
 from medimg.progress import Progress
 from medimg.tables import read_table, write_table
 
+#: Goes up where the same file and preprocessing would give other integers.
+_VERSION = 2
 _PIXELS, _ROWS, _STORE = "pixels.npy", "rows.csv", "store.json"
 
 
@@ -65,7 +67,9 @@ class Held:
             return nothing
         try:
             about = read_json(folder / _STORE)
-            if about["wanted"] != wanted.model_dump(mode="json"):
+            if about["format_version"] != _VERSION or about["wanted"] != wanted.model_dump(
+                mode="json"
+            ):
                 return nothing
             rows = read_table(folder / _ROWS)
             pixels = np.load(folder / _PIXELS, mmap_mode="c", allow_pickle=False)
@@ -228,7 +232,7 @@ class Builder:
             folder / _STORE,
             {
                 "format": "medimg.store",
-                "format_version": 1,
+                "format_version": _VERSION,
                 "wanted": self.wanted.model_dump(mode="json"),
                 "preprocess": self.preprocess.model_dump(mode="json"),
             },

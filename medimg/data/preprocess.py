@@ -45,7 +45,11 @@ class Preprocess(Options):
         Three letters, where the axes W, H, D of a volume point, as in ``"RAS"`` (right,
         anterior, superior), to turn it to. None: as the file has it.
     bits : {8, 16}, optional
-        uint8 or uint16. None: 16 where the first picture has more than 256 levels.
+        uint8 or uint16. None: 8 where the first picture holds 256 stored levels at most.
+    units : str, optional
+        What the numbers of every case mean, as `units_of` says: ``"stored"``, ``"display"``,
+        ``"HU"``, ... None: as in the first picture. A case in other units is refused: the same
+        grey would not be the same tissue.
     dicom : DicomPixels
         The transforms that a reader of DICOM applies.
     """
@@ -68,7 +72,10 @@ class Preprocess(Options):
         description="turn volumes so that W, H, D point there, as RAS; null: as they are",
     )
     bits: Literal[8, 16] | None = Field(
-        None, description="bits a stored pixel; null: 16 where pictures have more than 256 levels"
+        None, description="bits a stored pixel; null: 8 where pictures hold 256 levels at most"
+    )
+    units: str | None = Field(
+        None, description="units that all cases must have, as HU; null: those of the first"
     )
     dicom: DicomPixels = DicomPixels()
 
@@ -84,12 +91,13 @@ class Preprocess(Options):
 
         Where the size was open, pictures of any other are refused from then on.
         """
-        channels, *size = first.array.shape
+        channels, *size = self._placed(first).array.shape
         filled = {
             "size": self.size or tuple(size),
             "channels": self.channels or channels,
             "resize": self.resize if self.size else "exact",
             "bits": self.bits or _bits(first),
+            "units": self.units or units_of(first),
         }
         return Preprocess.model_validate(self.model_dump() | filled)
 
@@ -106,32 +114,54 @@ class Preprocess(Options):
         Raises
         ------
         PixelError
-            ``dimensions``, ``channels`` or ``no_spacing``.
+            ``dimensions``, ``channels``, ``mixed_units``, ``no_spacing`` or ``no_position``.
         """
         shape = self.shape
-        if pixels.array.ndim != len(shape):
+        self._check(pixels)
+        pixels = self._placed(pixels)
+        array = _to_channels(pixels.array, shape[0])
+        low = np.float32(pixels.low)
+        if array.shape != shape:
+            array = _resized(array, pixels.valid, shape[1:], low, _RESIZERS[self.resize])
+        elif pixels.valid is not None:
+            array = np.where(pixels.valid, array, low)
+        return _to_integers(array, pixels.low, pixels.high, self.bits or 8)
+
+    def _check(self, pixels: Pixels) -> None:
+        """Refuse another number of dimensions, and numbers that mean something else."""
+        if pixels.array.ndim != len(self.shape):
             raise PixelError(
                 "dimensions",
-                f"pixels of shape {pixels.array.shape} where {shape} is wanted",
+                f"pixels of shape {pixels.array.shape} where {self.shape} is wanted",
                 remedy="give images of the same number of dimensions, or set preprocess.size",
             )
-        volume = pixels.array.ndim == 4
-        if volume:
-            pixels = resample(pixels, self.spacing, self.orientation)
-        array = pixels.array
-        if pixels.valid is not None:
-            array = np.where(pixels.valid, array, np.float32(pixels.low))
-        array = _to_channels(array, shape[0])
-        if self.spacing is not None and not volume:
-            array = _resample(array, pixels.spacing_mm, self.spacing)
-        if array.shape != shape:
-            array = _RESIZERS[self.resize](array, shape[1:], np.float32(pixels.low))
-        return _to_integers(array, pixels.low, pixels.high, self.bits or 8)
+        if self.units is not None and units_of(pixels) != self.units:
+            raise PixelError(
+                "mixed_units",
+                f"numbers in units {units_of(pixels)!r} where {self.units!r} is wanted",
+                remedy="leave it out, or bring all cases to one: preprocess.dicom.range, or voi "
+                "require or never; preprocess.units says which is wanted",
+            )
+
+    def _placed(self, pixels: Pixels) -> Pixels:
+        """Return the pixels in the spacing and the orientation that are wanted."""
+        if self.spacing is None and (self.orientation is None or pixels.array.ndim == 3):
+            return pixels
+        return resample(pixels, self.spacing, self.orientation if pixels.array.ndim == 4 else None)
+
+
+def units_of(pixels: Pixels) -> str:
+    """Return what the numbers mean, as far as it keeps cases apart.
+
+    ``"stored"``: a share of what the file's type can hold, whatever their own linear scale;
+    ``"display"``: what a window or VOI LUT shows; else the unit, such as ``"HU"``.
+    """
+    return _KINDS.get(pixels.units, pixels.units)
 
 
 def _bits(pixels: Pixels) -> Literal[8, 16]:
-    """Return 8 where the range has 256 levels at most; a window's 0 to 1 has any number."""
-    return 8 if pixels.high - pixels.low <= 255 and pixels.units != "window" else 16
+    """Return 8 where the numbers are stored levels, 256 at most; scaled ones can be any number."""
+    return 8 if pixels.high - pixels.low <= 255 and pixels.units in ("stored", "RGB") else 16
 
 
 def _to_channels(array: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
@@ -173,17 +203,21 @@ def _scale_axis(array: NDArray[np.float32], axis: int, length: int) -> NDArray[n
     return np.moveaxis(np.asarray(picture).reshape(*moved.shape[:-1], length), -1, axis)
 
 
-def _resample(
-    array: NDArray[np.float32], have: tuple[float, ...] | None, want: tuple[float, ...]
+def _resized(
+    array: NDArray[np.float32],
+    valid: NDArray[np.bool_] | None,
+    size: tuple[int, ...],
+    low: np.float32,
+    resizer: Resizer,
 ) -> NDArray[np.float32]:
-    if have is None or len(have) != len(want):
-        raise PixelError(
-            "no_spacing",
-            f"spacing {have} where resampling to {want} mm needs one",
-            remedy="leave preprocess.spacing out, or give files that state it",
-        )
-    lengths = zip(array.shape[1:], have, want, strict=True)
-    return _scale(array, tuple(max(1, round(n * h / w)) for n, h, w in lengths))
+    """Resize (C, [D,] H, W); masked pixels become `low` and never mix into others."""
+    if valid is None:
+        return resizer(array, size, low)
+    zero = np.float32(0)
+    weight = resizer(valid[None].astype(np.float32), size, zero)
+    summed = resizer(np.where(valid, array, zero), size, zero)
+    inside = weight >= 0.5
+    return np.where(inside, summed / np.where(inside, weight, 1), low).astype(np.float32)
 
 
 def _stretch(
@@ -222,6 +256,11 @@ def _exact(
     )
 
 
+#: Units whose numbers can stand beside each other -> what they are called together.
+_KINDS = {
+    **dict.fromkeys(("RGB", "US", "rescaled", "scaled"), "stored"),
+    **dict.fromkeys(("window", "VOI LUT"), "display"),
+}
 _RESIZERS: dict[str, Resizer] = {
     "stretch": _stretch,
     "pad": _pad,

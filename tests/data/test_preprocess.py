@@ -113,3 +113,46 @@ def test_nan_and_empty_ranges_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
 def test_size_and_channels_are_filled_in_from_the_first_case() -> None:
     prep = Preprocess().resolved(pixels(np.zeros((3, 5, 6))))
     assert prep.shape == (3, 5, 6)
+
+
+@pytest.mark.parametrize("resize", ["stretch", "pad", "crop"])
+def test_masked_pixels_never_mix_into_others(resize: str) -> None:
+    array = np.full((1, 8, 8), 1000, np.float32)
+    valid = np.ones((8, 8), bool)
+    valid[:, 5:] = False
+    array[:, ~valid] = -2000
+    prep = Preprocess.model_validate({"size": (4, 4), "resize": resize, "bits": 16})
+    got = prep.resolved(Pixels(array, 0, 1000)).apply(Pixels(array, 0, 1000, valid=valid))
+    assert set(np.unique(got)) == {0, 65535}
+
+
+def test_cases_in_other_units_are_refused_by_name() -> None:
+    ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(1, 4, 4)
+    window, table = Pixels(ramp, 0, 1, "window"), Pixels(255 * ramp, 0, 255, "VOI LUT")
+    stored = Pixels(4095 * ramp, 0, 4095, "stored")
+    prep = Preprocess().resolved(window)
+    assert prep.units == "display"
+    assert np.array_equal(prep.apply(window), prep.apply(table))
+    with pytest.raises(PixelError, match="'stored' where 'display'") as caught:
+        prep.apply(stored)
+    assert caught.value.code == "mixed_units"
+    hounsfield = Preprocess(units="HU").resolved(Pixels(ramp, -1024, 3071, "HU"))
+    with pytest.raises(PixelError, match="'stored' where 'HU'"):
+        hounsfield.apply(stored)
+
+
+@pytest.mark.parametrize(
+    ("units", "high", "bits"),
+    [("stored", 255, 8), ("RGB", 255, 8), ("stored", 4095, 16), ("window", 1, 16), ("GML", 16, 16)],
+)
+def test_eight_bits_are_taken_for_256_stored_levels_alone(
+    units: str, high: float, bits: int
+) -> None:
+    assert Preprocess().resolved(Pixels(np.zeros((1, 2, 2)), 0, high, units)).bits == bits
+
+
+def test_an_open_size_is_that_after_resampling() -> None:
+    pixels = Pixels(np.zeros((1, 8, 6)), 0, 1, spacing_mm=(1.0, 2.0))
+    prep = Preprocess(spacing=(2.0, 1.0)).resolved(pixels)
+    assert prep.shape == (1, 4, 12)
+    assert prep.apply(pixels).shape == (1, 4, 12)

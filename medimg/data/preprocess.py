@@ -7,6 +7,7 @@ use cannot drift apart.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -111,20 +112,23 @@ class Preprocess(Options):
     def apply(self, pixels: Pixels) -> Integers:
         """Return uint8 or uint16 (C, [D,] H, W); `low` becomes 0, `high` the largest integer.
 
+        Masked pixels count as `low`.
+
         Raises
         ------
         PixelError
             ``dimensions``, ``channels``, ``mixed_units``, ``no_spacing`` or ``no_position``.
         """
-        shape = self.shape
         self._check(pixels)
+        if pixels.valid is not None:
+            # Before anything is resampled: whether a scanner writes padding or air around the
+            # same picture may then make no difference.
+            flat = np.where(pixels.valid, pixels.array, np.float32(pixels.low))
+            pixels = replace(pixels, array=flat, valid=None)
         pixels = self._placed(pixels)
-        array = _to_channels(pixels.array, shape[0])
-        low = np.float32(pixels.low)
-        if array.shape != shape:
-            array = _resized(array, pixels.valid, shape[1:], low, _RESIZERS[self.resize])
-        elif pixels.valid is not None:
-            array = np.where(pixels.valid, array, low)
+        array = _to_channels(pixels.array, self.shape[0])
+        if array.shape != self.shape:
+            array = _RESIZERS[self.resize](array, self.shape[1:], np.float32(pixels.low))
         return _to_integers(array, pixels.low, pixels.high, self.bits or 8)
 
     def _check(self, pixels: Pixels) -> None:
@@ -201,23 +205,6 @@ def _scale_axis(array: NDArray[np.float32], axis: int, length: int) -> NDArray[n
     flat = np.ascontiguousarray(moved).reshape(-1, moved.shape[-1])
     picture = Image.fromarray(flat).resize((length, flat.shape[0]), Image.Resampling.BILINEAR)
     return np.moveaxis(np.asarray(picture).reshape(*moved.shape[:-1], length), -1, axis)
-
-
-def _resized(
-    array: NDArray[np.float32],
-    valid: NDArray[np.bool_] | None,
-    size: tuple[int, ...],
-    low: np.float32,
-    resizer: Resizer,
-) -> NDArray[np.float32]:
-    """Resize (C, [D,] H, W); masked pixels become `low` and never mix into others."""
-    if valid is None:
-        return resizer(array, size, low)
-    zero = np.float32(0)
-    weight = resizer(valid[None].astype(np.float32), size, zero)
-    summed = resizer(np.where(valid, array, zero), size, zero)
-    inside = weight >= 0.5
-    return np.where(inside, summed / np.where(inside, weight, 1), low).astype(np.float32)
 
 
 def _stretch(

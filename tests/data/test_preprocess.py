@@ -116,14 +116,20 @@ def test_size_and_channels_are_filled_in_from_the_first_case() -> None:
 
 
 @pytest.mark.parametrize("resize", ["stretch", "pad", "crop"])
-def test_masked_pixels_never_mix_into_others(resize: str) -> None:
-    array = np.full((1, 8, 8), 1000, np.float32)
+@pytest.mark.parametrize("spacing", [None, (1.5, 0.5)])
+def test_padding_and_air_around_a_picture_give_the_same_integers(
+    resize: str, spacing: tuple[float, float] | None
+) -> None:
+    air = np.random.default_rng(0).uniform(0, 1000, (1, 8, 8)).astype(np.float32)
     valid = np.ones((8, 8), bool)
     valid[:, 5:] = False
-    array[:, ~valid] = -2000
-    prep = Preprocess.model_validate({"size": (4, 4), "resize": resize, "bits": 16})
-    got = prep.resolved(Pixels(array, 0, 1000)).apply(Pixels(array, 0, 1000, valid=valid))
-    assert set(np.unique(got)) == {0, 65535}
+    air[:, ~valid] = 0
+    padded = np.where(valid, air, -2000).astype(np.float32)
+    prep = Preprocess.model_validate({"size": (5, 4), "resize": resize, "spacing": spacing})
+    plain = Pixels(air, 0, 1000, spacing_mm=(1, 1))
+    prep = prep.resolved(plain)
+    masked = Pixels(padded, 0, 1000, spacing_mm=(1, 1), valid=valid)
+    assert np.array_equal(prep.apply(plain), prep.apply(masked))
 
 
 def test_cases_in_other_units_are_refused_by_name() -> None:

@@ -2,8 +2,8 @@
 
 Slices come in any order and leave ascending along the normal of their plane, row x column (for
 an axial series from the feet to the head). Where they lie is for `geometry` to say, what belongs
-together for `partition`; what their numbers mean is read slice by slice as for a single image,
-and the range is one for the whole volume.
+together for `partition`; what their numbers mean is read slice by slice as for a single image;
+window, polarity and range are one for the whole volume.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from medimg.data.options import DicomPixels
 from medimg.data.pixels import Pixels
 from medimg.data.sources.dicom.pixels.dataset import guarded
 from medimg.data.sources.dicom.pixels.functional import FrameGeometry
+from medimg.data.sources.dicom.pixels.lut import Lut
 from medimg.data.sources.dicom.pixels.output import (
     Scene,
     chosen_range,
@@ -25,6 +26,8 @@ from medimg.data.sources.dicom.pixels.output import (
     stored_range_of,
     voi_of,
 )
+from medimg.data.sources.dicom.pixels.polarity import inversion
+from medimg.data.sources.dicom.pixels.voi import Voi
 from medimg.data.sources.dicom.volume.geometry import stack
 from medimg.data.sources.dicom.volume.shear import straighten
 from medimg.data.sources.dicom.volume.slices import check_one_volume, gather, mixed_units
@@ -123,31 +126,61 @@ def _mapped(
 ) -> tuple[float, float, str, list[str]]:
     """Map the values in place to one nominal range; return it, its units and the steps.
 
-    A window or LUT is applied slice by slice. Without one the range is that of the whole
-    volume: percentiles of all valid voxels, or what any of the slices can store.
+    Without a window or LUT, of which all slices must have the same, the range is that of the
+    whole volume: percentiles of all valid voxels, or what any of the slices can store.
 
     Raises
     ------
     PixelError
-        ``mixed_units``: some slices have a window and some have none, or LUTs differ in bits.
+        ``mixed_units``: one value would get several greys.
     """
-    windowed = [voi_of(scene, options) is not None for scene in scenes]
-    if any(windowed) and not all(windowed):
-        raise mixed_units(f"{sum(windowed)} of {len(windowed)} slices have a window or VOI LUT")
+    windowed = _one_look(scenes, options)
     how = []
-    if not any(windowed):
+    if not windowed:
         options, step = _one_range(values, valid, scenes, options)
         how.append(step)
-    ranges, last = set(), []
+    last = []
     for index, scene in enumerate(scenes):
         mask = None if valid is None else valid[index]
         out = output_of(values[index], mask, scene, options)
         values[index] = out.array
-        ranges.add((out.low, out.high, out.units))
-        last.append(out.steps[0 if any(windowed) else 1 :])
-    if len(ranges) > 1:
-        raise mixed_units(f"slices whose VOI LUTs differ in range: {len(ranges)} of them")
-    return *ranges.pop(), [*how, *_common(last)]
+        last.append(out.steps[0 if windowed else 1 :])
+    return out.low, out.high, out.units, [*how, *_common(last)]
+
+
+def _one_look(scenes: list[Scene], options: DicomPixels) -> bool:
+    """Return whether the slices go through a window or VOI LUT, which is the same in all.
+
+    Raises
+    ------
+    PixelError
+        ``mixed_units``: slices differ in window, VOI LUT or polarity.
+    """
+    polarities = {bool(inversion(s.dataset, s.image, options.polarity)) for s in scenes}
+    if len(polarities) > 1:
+        raise mixed_units(
+            "some slices are stored inverted and some are not",
+            remedy="set preprocess.dicom.polarity to never where their values mean the same",
+        )
+    first, *others = (voi_of(scene, options) for scene in scenes)
+    differ = sum(not _same(first, other) for other in others)
+    if differ:
+        raise mixed_units(
+            f"{differ} of {len(scenes)} slices have another window or VOI LUT than the first: one "
+            "value would get several greys",
+            remedy="declare preprocess.dicom.range, or set preprocess.dicom.voi to never",
+        )
+    return first is not None
+
+
+def _same(one: Voi | None, other: Voi | None) -> bool:
+    """Return whether two slices go through the same window or table, or both through none."""
+    if one is None or other is None:
+        return one is other
+    if isinstance(one.rule, Lut) and isinstance(other.rule, Lut):
+        same = one.rule[::2] == other.rule[::2]
+        return same and np.array_equal(one.rule.table, other.rule.table)
+    return type(one.rule) is type(other.rule) and one.rule == other.rule
 
 
 def _one_range(

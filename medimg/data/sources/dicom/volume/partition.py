@@ -3,19 +3,27 @@
 A series (PS3.3 A.1.2.3) may hold a localizer beside the slices, several echoes, time points or
 b-values of one place, or two acquisitions of it. Images are in one group where ImageType,
 orientation, Rows, Columns, SamplesPerPixel, EchoTime, TemporalPositionIdentifier and
-DiffusionBValue agree (of the frames of an enhanced object, FrameType, StackID and
-TemporalPositionIndex too); a multi-frame file is a group of its own.
+DiffusionBValue agree (of the frames of an enhanced object, FrameType, StackID,
+TemporalPositionIndex, ReferencedSegmentNumber and the index of any other dimension that is no
+place too); a multi-frame file is a group of its own.
 
 AcquisitionNumber (PS3.3 C.7.6.1.1: "the single continuous gathering of data over a period of
-time") parts a group only where the acquisitions show one place more than once, as an arterial
-and a venous phase do. Scanners that step the table count it up from step to step, and others
-from slice to slice, within one volume; so:
+time") means two things. A native and a contrast phase of one place are two acquisitions;
+scanners that step the table count it up from step to step, and others from slice to slice,
+within one volume. Places tell them apart:
 
-- acquisitions that together are one even stack are one group, also where they interleave;
+- acquisitions of which two are even stacks of at least three slices each, where one overlaps
+  the other by most of its length, are a group each: each is a volume, and a phase that lies half
+  a step higher would alternate with the first one slice by slice;
+- else acquisitions that together are one even stack are one group: table steps one after the
+  other, counters of one or two slices, parts that are uneven by themselves;
 - so are acquisitions one after the other along the normal: a step between them that is not even
   is then refused as a gap, where parting them would give two halves of a volume in silence;
 - else (they overlap, or a place repeats) each acquisition is a group, unless each is one image:
   that is one place shown again and again, and stays one group.
+
+A stack whose odd slices are one acquisition and whose even slices another is parted too: headers
+do not tell it from two phases, and half the slices are a volume where a mixture is none.
 
 Text from headers alone: nothing here opens a file or needs pydicom.
 """
@@ -32,7 +40,7 @@ import numpy as np
 from medimg.data.sources.dicom.volume.geometry import DIRECTION_TOLERANCE, Floats, distinct, even
 
 #: Elements that part images by their text.
-_TEXTS = ("ImageType", "FrameType", "StackID")
+_TEXTS = ("ImageType", "FrameType", "StackID", "DimensionIndexValues")
 #: Elements that part images by their number: 2.46 and 2.460 are one echo time.
 _NUMBERS = (
     "Rows",
@@ -42,7 +50,10 @@ _NUMBERS = (
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "DiffusionBValue",
+    "ReferencedSegmentNumber",
 )
+#: Fewer slices at one distance are no sign of a stack: two are always even.
+_FEWEST = 3
 #: Larger numbers, in mm or as cosines, are damage, and would overflow.
 _FAR = 1e9
 
@@ -151,10 +162,27 @@ def _acquired(heights: Floats, numbers: list[str]) -> list[tuple[str, list[int]]
     if np.isnan(heights).any():
         return list(parts.items())
     if even(heights):
-        return together
+        stacks = [heights[part] for part in parts.values()]
+        return list(parts.items()) if _interleave(stacks) else together
     ends = sorted((heights[part].min(), heights[part].max()) for part in parts.values())
     apart = all(one[1] < other[0] for one, other in itertools.pairwise(ends))
     return together if apart and distinct(heights) else list(parts.items())
+
+
+def _interleave(parts: list[Floats]) -> bool:
+    """Say whether two of the parts are stacks of their own that overlap by most of one of them."""
+    stacks = sorted((p.min(), p.max()) for p in parts if len(p) >= _FEWEST and even(p))
+    if not stacks:
+        return False
+    # Where any two overlap so, one of them does with what reaches highest among those that begin
+    # below it: each is asked against that one alone.
+    highest = stacks[0]
+    for low, high in stacks[1:]:
+        shared = min(high, highest[1]) - low
+        if shared > min(high - low, highest[1] - highest[0]) / 2:
+            return True
+        highest = max(highest, (low, high), key=lambda ends: ends[1])
+    return False
 
 
 def _directions(texts: Sequence[str]) -> tuple[Floats, list[str]]:

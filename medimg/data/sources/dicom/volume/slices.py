@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from medimg.data.options import DicomPixels
 from medimg.data.pixels import check_cap
-from medimg.data.sources.dicom.pixels.elements import code, numbers
+from medimg.data.sources.dicom.pixels.elements import code
 from medimg.data.sources.dicom.pixels.functional import FrameGeometry
 from medimg.data.sources.dicom.pixels.output import Scene
 from medimg.data.sources.dicom.pixels.read import Frames, read_frames
+from medimg.data.sources.dicom.volume.frames import joined, said_by
 from medimg.data.sources.dicom.volume.partition import partition
 from medimg.errors import PixelError
-
-#: Column of `partition` -> where frames of enhanced objects (PS3.3 C.7.6.16, C.8.13.5) and of
-#: classic ones keep it.
-_COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
-    "FrameType": (
-        ("MRImageFrameTypeSequence", "FrameType"),
-        ("CTImageFrameTypeSequence", "FrameType"),
-        ("PETFrameTypeSequence", "FrameType"),
-    ),
-    "StackID": (("FrameContentSequence", "StackID"),),
-    "TemporalPositionIndex": (("FrameContentSequence", "TemporalPositionIndex"),),
-    "AcquisitionNumber": (("FrameContentSequence", "FrameAcquisitionNumber"),),
-    "EchoTime": (("MREchoSequence", "EffectiveEchoTime"),),
-    "DiffusionBValue": (("MRDiffusionSequence", "DiffusionBValue"),),
-    "ImageType": (),
-    "TemporalPositionIdentifier": (),
-    "SamplesPerPixel": (),
-}
-_TEXTS = ("FrameType", "StackID", "ImageType")
 
 
 class Slices(NamedTuple):
@@ -123,10 +104,10 @@ def check_one_volume(slices: Slices) -> None:
             "slices in several frames of reference: their positions cannot be compared",
             remedy="read the parts as volumes of their own",
         )
-    columns = {name: [_text(scene, name) for scene in slices.scenes] for name in _COLUMNS}
-    columns["ImageOrientationPatient"] = [_joined(p.orientation) for p in slices.places]
+    columns = said_by(slices.scenes)
+    columns["ImageOrientationPatient"] = [joined(p.orientation) for p in slices.places]
     differ = ", ".join(name for name, texts in columns.items() if len(set(texts)) > 1)
-    columns["ImagePositionPatient"] = [_joined(p.position) for p in slices.places]
+    columns["ImagePositionPatient"] = [joined(p.position) for p in slices.places]
     count = len(partition(columns))
     if count > 1:
         raise _several(f"slices of {count} volumes, which differ in {differ}")
@@ -135,45 +116,16 @@ def check_one_volume(slices: Slices) -> None:
         raise mixed_units(f"slices in {' and in '.join(units)}")
 
 
-def mixed_units(what: str) -> PixelError:
+def mixed_units(what: str, remedy: str = "read the parts as volumes of their own") -> PixelError:
     """Return the refusal of slices whose numbers do not mean the same."""
-    return PixelError("mixed_units", what, remedy="read the parts as volumes of their own")
+    return PixelError("mixed_units", what, remedy=remedy)
 
 
 def _differ(slices: Slices, keyword: str) -> bool:
     return len({code(scene.dataset, keyword) for scene in slices.scenes} - {""}) > 1
 
 
-def _joined(values: tuple[float, ...] | None) -> str:
-    return "\\".join(map(repr, values or ()))
-
-
 def _several(what: str) -> PixelError:
     return PixelError(
         "several_series", what, remedy="index the folder: each volume becomes a case of its own"
     )
-
-
-def _text(scene: Scene, column: str) -> str:
-    """Return what a slice says of itself, as `partition` takes it."""
-    holder, keyword = scene.dataset, column
-    for macro, inner in _COLUMNS[column]:
-        found = scene.groups.macro(macro, scene.frame)
-        if found is not None:
-            holder, keyword = found, inner
-            break
-    if column in _TEXTS:
-        return _words(holder, keyword)
-    try:
-        return _joined(numbers(holder, keyword))
-    except PixelError:
-        return ""  # malformed, and no matter for the pixels
-
-
-def _words(dataset: pydicom.Dataset, keyword: str) -> str:
-    element: Any = dataset.get_item(keyword)
-    value = None if element is None else element.value
-    if isinstance(value, bytes):
-        return value.decode("latin-1").strip("\0 ")
-    many = value if isinstance(value, list | tuple | pydicom.multival.MultiValue) else [value or ""]
-    return "\\".join(map(str, many))

@@ -83,6 +83,17 @@ def test_groups_of_a_series_are_cases_of_their_own_and_localizers_are_none() -> 
     assert not refused
 
 
+def test_acquisitions_that_interleave_are_cases_of_their_own() -> None:
+    columns = table(
+        *slices([0, 2, 4], AcquisitionNumber="1"), *slices([1, 3, 5], AcquisitionNumber="2")
+    )
+    units, refused, _ = made(columns, "series")
+    assert {unit.members for unit in units} == {(0, 1, 2), (3, 4, 5)}
+    assert len({unit.suffix for unit in units} - {""}) == 2
+    assert not refused
+    assert set(made(columns, "study")[1].values()) == {"several_series"}
+
+
 def test_a_localizer_gives_the_volume_beside_it_no_suffix() -> None:
     alone = table(*slices([0, 1, 2]))
     beside = table(*slices([0, 1, 2]), *slices([0], ImageType="X\\Y\\LOCALIZER"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
+from pydicom.datadict import tag_for_keyword
 
 from medimg.data import pixels as pixels_module
 from medimg.data.options import DicomPixels
 from medimg.data.pixels import Pixels
+from medimg.data.sources.dicom.pixels.read import read_image
 from medimg.data.sources.dicom.volume.assemble import read_volume
 from medimg.errors import PixelError
 from medimg.testing import make_dicom, make_enhanced, make_series
@@ -29,10 +31,14 @@ def read(paths: Sequence[Path] | Path, **options: Any) -> Pixels:
     return read_volume([partial(Path.read_bytes, path) for path in paths], DicomPixels(**options))
 
 
-def code_of(paths: Sequence[Path] | Path, **options: Any) -> str:
+def error_of(paths: Sequence[Path] | Path, **options: Any) -> PixelError:
     with pytest.raises(PixelError) as caught:
         read(paths, **options)
-    return caught.value.code
+    return caught.value
+
+
+def code_of(paths: Sequence[Path] | Path, **options: Any) -> str:
+    return error_of(paths, **options).code
 
 
 def noise(shape: tuple[int, ...] = (6, 9, 7), seed: int = 0, top: int = 3000) -> NDArray[np.int16]:
@@ -143,6 +149,15 @@ def test_acquisitions_of_one_volume_are_one(tmp_path: Path) -> None:
     assert read(paths).array.shape == (1, 6, 16, 12)
 
 
+def test_phases_that_interleave_are_never_one_volume(tmp_path: Path) -> None:
+    native = make_series(tmp_path / "a", 3, **HU)
+    contrast = make_series(
+        tmp_path / "b", 3, origin=(-10, -20, -29), extra={"AcquisitionNumber": 2}, **HU
+    )
+    assert code_of([*native, *contrast]) == "several_series"
+    assert read(contrast).array.shape == (1, 3, 16, 12)
+
+
 def test_rescale_of_each_slice_is_its_own(tmp_path: Path) -> None:
     stored = noise((1, 5, 4))
     paths = [
@@ -193,6 +208,37 @@ def test_range_of_what_is_stored_spans_all_slices(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.array[0, 3:], 2.0 * values - 10)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"modality": "OT"},
+        {"modality": "OT", "slope": 0.37, "intercept": -2},
+        {"modality": "OT", "slope": 0.37, "intercept": 0, "extra": {"RescaleType": "OD"}},
+        {"modality": "PT", "slope": 0.37, "intercept": 0, "extra": {"Units": "BQML"}},
+        {"modality": "MR"},
+        {"modality": "CT"},
+        {"modality": "CT", **HU},
+        {"modality": "RTDOSE", "extra": {"DoseGridScaling": 0.01, "DoseUnits": "GY"}},
+    ],
+)
+@pytest.mark.parametrize("blank", [False, True])
+def test_a_volume_has_the_range_of_its_like_slices(
+    tmp_path: Path, options: dict[str, Any], blank: bool
+) -> None:
+    def outcome(reads: Callable[[], Pixels]) -> object:
+        try:
+            found = reads()
+        except PixelError as error:
+            return error.code, error.message, error.remedy
+        return found.low, found.high, found.units
+
+    ends = (500, 500) if blank else (500, 2500)  # many pixels at both: percentiles of any count
+    stored = noise((1, 9, 7)).clip(*ends).repeat(3, axis=0)
+    paths = make_series(tmp_path, volume=stored, **options)
+    image = outcome(lambda: read_image(paths[0].read_bytes(), "", DicomPixels()))
+    assert outcome(lambda: read(paths)) == image
+
+
 def test_windows_are_applied_where_they_are_asked_for(tmp_path: Path) -> None:
     paths = make_series(tmp_path / "a", 4, window=(1200, 400), **HU)
     assert read(paths).units == "HU"
@@ -203,6 +249,53 @@ def test_windows_are_applied_where_they_are_asked_for(tmp_path: Path) -> None:
     some = _two(tmp_path / "b", {"window": (1200, 400)}, {})
     assert code_of(some, voi="if-present") == "mixed_units"
     assert code_of(some, voi="require") == "no_voi"
+
+
+@pytest.mark.parametrize("modality", ["CT", "OT"])
+def test_windows_that_differ_between_slices_are_refused(tmp_path: Path, modality: str) -> None:
+    same = {"modality": modality}
+    paths = _two(tmp_path, {**same, "window": (1200, 400)}, {**same, "window": (1200, 300)})
+    error = error_of(paths, voi="if-present")
+    assert error.code == "mixed_units"
+    assert "range" in error.remedy and "voi" in error.remedy
+    assert read(paths, range=(0, 2000)).units == read(paths, voi="never").units
+    again = _two(tmp_path / "b", {**same, "window": [(1200, 400), (0, 9)]},
+                 {**same, "window": [(1200, 400), (50, 7)]})  # fmt: skip
+    assert read(again, voi="require").units == "window"
+    function = {"extra": {"VOILUTFunction": "SIGMOID"}}
+    other = _two(tmp_path / "c", {**same, "window": (1200, 400)},
+                 {**same, "window": (1200, 400), **function})  # fmt: skip
+    assert code_of(other, voi="if-present") == "mixed_units"
+
+
+def test_voi_tables_that_differ_between_slices_are_refused(tmp_path: Path) -> None:
+    def table(last: int, bits: int = 8) -> dict[str, Any]:
+        lut = {"LUTDescriptor": [4, 0, bits], "LUTData": np.array([0, 1, 2, last], np.uint16)}
+        return {"modality": "OT", "extra": {"VOILUTSequence": [lut]}}
+
+    got = read(_two(tmp_path / "a", table(200), table(200)))
+    assert (got.low, got.high, got.units) == (0, 255, "VOI LUT")
+    assert code_of(_two(tmp_path / "b", table(200), table(201))) == "mixed_units"
+    assert code_of(_two(tmp_path / "c", table(200), table(200, 10))) == "mixed_units"
+    one = {"modality": "OT", "window": (1200, 400)}
+    assert code_of(_two(tmp_path / "d", table(200), one)) == "mixed_units"
+
+
+def test_windows_of_frames_that_differ_are_refused(tmp_path: Path) -> None:
+    stored = noise((4, 9, 7))
+    differ = make_enhanced(tmp_path / "a.dcm", stored, windows=[(40, 400 + k) for k in range(4)])
+    assert code_of(differ, voi="require") == "mixed_units"
+    equal = make_enhanced(tmp_path / "b.dcm", stored, windows=[(40, 400)] * 4)
+    assert read(equal, voi="require").units == "window"
+
+
+def test_slices_of_both_polarities_are_refused(tmp_path: Path) -> None:
+    paths = _two(tmp_path, {}, {"photometric": "MONOCHROME1"})
+    error = error_of(paths)
+    assert error.code == "mixed_units"
+    assert "polarity" in error.remedy
+    low = read(paths, polarity="never").array
+    np.testing.assert_array_equal(low[0, 0], low[0, 3])
 
 
 def test_inverted_volume_is_turned_round_once(tmp_path: Path) -> None:
@@ -261,8 +354,10 @@ def test_frames_of_one_object_are_placed_by_their_functional_groups(
         [{"MRDiffusionSequence": [{"DiffusionBValue": 500.0 * (k // 2)}]} for k in range(4)],
         [{"MREchoSequence": [{"EffectiveEchoTime": 10.0 + k // 2}]} for k in range(4)],
         [{"FrameContentSequence": [{"FrameAcquisitionNumber": k // 2}]} for k in range(4)],
+        [{"SegmentIdentificationSequence": [{"ReferencedSegmentNumber": k // 2 + 1}]}
+         for k in range(4)],
     ],
-)
+)  # fmt: skip
 def test_object_of_several_volumes_is_refused(tmp_path: Path, groups: Any) -> None:
     path = make_enhanced(
         tmp_path / "a.dcm",
@@ -272,6 +367,56 @@ def test_object_of_several_volumes_is_refused(tmp_path: Path, groups: Any) -> No
         frame_groups=groups,
     )
     assert code_of(path) == "several_series"
+
+
+def test_segments_that_lie_above_each_other_are_no_volume(tmp_path: Path) -> None:
+    segment = "SegmentIdentificationSequence"
+    for name, numbers, code in (("a", (1, 1, 2, 2), "several_series"), ("b", (2, 2, 2, 2), "")):
+        path = make_enhanced(
+            tmp_path / f"{name}.dcm",
+            noise((4, 9, 7), top=2).astype(np.uint8),
+            modality="SEG",
+            frame_groups=[{segment: [{"ReferencedSegmentNumber": n}]} for n in numbers],
+        )
+        assert code_of(path) == code if code else read(path).array.shape == (1, 4, 9, 7)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "code"),
+    [
+        ("FlipAngle", "several_series"),
+        ("NominalCardiacTriggerDelayTime", "several_series"),
+        ("EnergyWindowNumber", "several_series"),
+        (0x20051413, "several_series"),  # private: a direction of diffusion, say
+        ("InStackPositionNumber", ""),
+        ("ImagePositionPatient", ""),
+        ("FrameReferenceDateTime", ""),
+        ("EffectiveEchoTime", ""),  # its own values are looked at, and agree
+    ],
+)
+def test_frames_along_a_dimension_that_is_no_place_are_no_volume(
+    tmp_path: Path, keyword: Any, code: str
+) -> None:
+    pointers = ["StackID", keyword]
+    tags = [p if isinstance(p, int) else int(tag_for_keyword(p) or 0) for p in pointers]
+    path = make_enhanced(
+        tmp_path / "a.dcm",
+        noise((4, 9, 7)),
+        modality="MR",
+        extra={"DimensionIndexSequence": [{"DimensionIndexPointer": tag} for tag in tags]},
+    )
+    assert code_of(path) == code if code else read(path).array.shape == (1, 4, 9, 7)
+
+
+@pytest.mark.parametrize("pointers", [[b""], [b"\x20"], [], [b"\x20\0\x32\0"] * 3])
+def test_malformed_dimensions_harm_nothing(tmp_path: Path, pointers: list[bytes]) -> None:
+    path = make_enhanced(
+        tmp_path / "a.dcm",
+        noise((4, 9, 7)),
+        modality="MR",
+        extra={"DimensionIndexSequence": [{"DimensionIndexPointer": one} for one in pointers]},
+    )
+    assert read(path).array.shape == (1, 4, 9, 7)
 
 
 def test_frames_of_one_place_are_refused(tmp_path: Path) -> None:
@@ -339,7 +484,8 @@ def test_real_slices_of_acquisitions_of_three_are_one_volume() -> None:
 def test_real_multi_frame_objects(data_root: Path) -> None:
     odd = data_root / "dicom" / "odd"
     assert code_of(odd / "emri_small.dcm") == "no_position"  # its functional groups were cut out
-    blood = read(odd / "eCT_Supplemental.dcm")
+    assert code_of(odd / "eCT_Supplemental.dcm") == "no_range"  # RescaleType US, which is not HU
+    blood = read(odd / "eCT_Supplemental.dcm", range=(0, 4095))
     assert blood.array.shape == (1, 2, 512, 512)
     assert blood.spacing_mm == (10, 0.388672, 0.388672)
     # Rows go to the right here, so that row x column points to the feet.

@@ -63,6 +63,8 @@ def test_one_volume_is_one_group_without_a_suffix() -> None:
         ("TemporalPositionIdentifier", "1", "2"),
         ("DiffusionBValue", "0", "1000"),
         ("DiffusionBValue", "", "1000"),
+        ("ReferencedSegmentNumber", "1", "2"),
+        ("DimensionIndexValues", r"1\2", r"1\3"),
         ("AcquisitionNumber", "1", "2"),
     ],
 )
@@ -147,8 +149,45 @@ def test_acquisitions_counted_from_table_step_to_table_step_are_one_volume() -> 
     assert sources(rows(6, AcquisitionNumber=list("112233"))) == sources(rows(6))
 
 
-def test_acquisitions_that_interleave_into_an_even_stack_are_one_volume() -> None:
-    assert sources(rows(6, AcquisitionNumber=list("121212"))) == sources(rows(6))
+@pytest.mark.parametrize(
+    ("numbers", "sizes"),
+    [
+        ("121212", [3, 3]),  # two phases, the second half a step higher
+        ("123" * 4, [4, 4, 4]),
+        ("12" * 50, [50, 50]),
+        ("1212123333", [3, 3, 4]),  # phases, and a scan above them
+        ("1212123", [1, 3, 3]),
+    ],
+)
+def test_acquisitions_that_interleave_are_volumes_of_their_own(
+    numbers: str, sizes: list[int]
+) -> None:
+    columns = rows(len(numbers), AcquisitionNumber=list(numbers))
+    groups = partition(columns)
+    assert sorted(len(group.rows) for group in groups) == sizes
+    assert len({group.suffix for group in groups} - {""}) == len(sizes)
+    for group in groups:
+        assert len({numbers[row] for row in group.rows}) == 1
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        "1212",  # two slices make no stack
+        "112122",  # neither is even by itself
+        "11122233344",  # table steps
+        "122333",
+        "1122331122",
+    ],
+)
+def test_acquisitions_that_only_together_are_an_even_stack_are_one_volume(numbers: str) -> None:
+    count = len(numbers)
+    assert sources(rows(count, AcquisitionNumber=list(numbers))) == sources(rows(count))
+
+
+def test_acquisitions_that_overlap_by_less_than_half_are_one_volume() -> None:
+    columns = rows(12, AcquisitionNumber=list("133132142442"))
+    assert [len(group) for group in sources(columns)] == [12]
 
 
 def test_acquisitions_of_one_place_are_volumes_of_their_own() -> None:

@@ -50,7 +50,8 @@ from medimg.data.sources.dicom.headers.scan import scan
 from medimg.data.sources.dicom.opening import read_bytes
 from medimg.data.sources.dicom.pixels.read import read_image
 from medimg.data.sources.dicom.pool import Pool
-from medimg.data.sources.dicom.reader import pixels_of, submit_image
+from medimg.data.sources.formats import Case, read_cases
+from medimg.errors import PixelError
 
 Work = Callable[[], Any]
 Times = dict[str, list[float]]
@@ -60,11 +61,10 @@ PIXEL_PEERS = ("pydicom", "pydicom+modality", "gdcm", "SimpleITK", "MONAI")
 
 
 def through_workers(pool: Pool, paths: Sequence[Path]) -> None:
-    """Have all files read in the workers, in order."""
-    root = paths[0].parent
-    tasks = [submit_image(pool, root, p.name, None, "", DicomPixels()) for p in paths]
-    for task in tasks:
-        pixels_of(task.result())
+    """Have all files read in the workers, in order, as the rest of medimg does."""
+    for pixels in read_cases(paths[0].parent, [Case(path.name) for path in paths], pool=pool):
+        if isinstance(pixels, PixelError):
+            raise pixels
 
 
 def in_process(paths: Sequence[Path]) -> None:

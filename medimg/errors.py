@@ -138,7 +138,7 @@ class PixelError(DataError):
         "no_modality": "no modality transform where one is required",
         "no_voi": "no VOI LUT or window where one is required",
         "no_polarity": "no grey polarity where one is required",
-        "no_range": "no nominal range: floats or wide integers without a window or a declared range",
+        "no_range": "no range that all images share: floats, wide integers, values in units",
         # several images as a volume
         "single_image": "one image where a volume is wanted",
         "no_position": "slices without position, orientation or pixel spacing",

@@ -7,16 +7,20 @@ A pseudonym is HMAC-SHA-256 under a key of 256 random bits, cut to 128 bits, in 
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from medimg.errors import UsageError
 from medimg.files import write_text
+
+#: Base32 (RFC 4648 section 6).
+_LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", np.uint8)
 
 
 def key_path() -> Path:
@@ -65,7 +69,19 @@ def _make_key(path: Path) -> None:
 
 def pseudonym(key: bytes, *parts: str) -> str:
     """Return the 26 letters and digits that stand for `parts` under `key`."""
-    encoded = [part.encode() for part in parts]
-    message = b"".join([len(part).to_bytes(8, "big") + part for part in encoded])
-    digest = hmac.digest(key, message, hashlib.sha256)[:16]
-    return base64.b32encode(digest).decode().rstrip("=")
+    return pseudonyms(key, [parts])[0]
+
+
+def pseudonyms(key: bytes, things: Sequence[Sequence[str]]) -> list[str]:
+    """Return the `pseudonym` of the parts of each thing; many at once take half the time."""
+    keyed, digests = hmac.new(key, digestmod="sha256"), []
+    for parts in things:
+        encoded = [part.encode() for part in parts]
+        own = keyed.copy()
+        own.update(b"".join([len(part).to_bytes(8, "big") + part for part in encoded]))
+        digests.append(own.digest()[:16])
+    bits = np.zeros((len(digests), 26 * 5), np.uint8)
+    bits[:, :128] = np.unpackbits(np.frombuffer(b"".join(digests), np.uint8)).reshape(-1, 128)
+    letters = _LETTERS[bits.reshape(-1, 26, 5) @ np.array([16, 8, 4, 2, 1], np.uint8)]
+    names: list[str] = letters.view("S26").ravel().astype(str).tolist()
+    return names

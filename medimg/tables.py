@@ -116,9 +116,11 @@ def column_text(values: Iterable[Any]) -> list[str]:
         texts = values.astype(str)
         return list(np.where(np.isnan(values), "", texts))
     cells = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    if set(map(type, cells)) <= {str}:
-        return cells
-    return ["" if value is None or value != value else str(value) for value in cells]
+    try:
+        "".join(cells)  # the fastest way to see that all are text
+    except TypeError:
+        return ["" if value is None or value != value else str(value) for value in cells]
+    return cells
 
 
 def group_codes(ids: Iterable[str]) -> list[int]:

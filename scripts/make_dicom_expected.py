@@ -84,6 +84,7 @@ CUT_OFF = "an Image Pixel module without pixels: cut off before them"
 NO_MODULE = "a pixel element without the Image Pixel module (PS3.3 C.7.6.3)"
 TWELVE = "JPEG of 12 bits: no decoder of a free licence is pinned for it"
 RANGE = "wide integers or floats without window: a range has to be declared"
+NO_HU = "CT whose RescaleType is US: no HU (PS3.3 C.11.1.1.2), a range has to be declared"
 
 #: What was looked at and decided: name -> (outcome, why); an empty outcome keeps the values.
 DECIDED: dict[str, tuple[str, str]] = {
@@ -119,6 +120,7 @@ DECIDED: dict[str, tuple[str, str]] = {
         "equal to TOSHIBA_J2K_SIZ0_PixRep1",
     ),
     "TOSHIBA_J2K_SIZ0_PixRep1.dcm": ("", "unsigned codestream of signed words"),
+    "eCT_Supplemental.dcm": ("no_range", NO_HU),
     "J2K_pixelrep_mismatch.dcm": ("", "unsigned codestream of signed words of 13 bits"),
     "SC_rgb_jpeg.dcm": ("", "compressed, yet in implicit VR (against PS3.5 A.4); DCMTK refuses it"),
     "SC_rgb_rle_16bit.dcm": ("", "GDCM differs; DCMTK equals pydicom-data's SC_rgb_16bit.dcm"),
@@ -175,10 +177,12 @@ def row_of(path: Path, place: str, name: str) -> dict[str, str]:
         return row | {"outcome": outcome or "no image"}
     if not outcome and precision_of_jpeg(image) == 12:
         outcome, row["note"] = "unsupported", TWELVE
+    if not outcome and wants_range(image):
+        outcome, row["note"] = "no_range", RANGE
+    if outcome == "no_range":
+        return row | values_of(path, image) | {"outcome": outcome}
     if outcome:
         return row | {"outcome": outcome}
-    if wants_range(image):
-        return row | values_of(path, image) | {"outcome": "no_range", "note": RANGE}
     return row | values_of(path, image) | {"outcome": "pixels"}
 
 

@@ -49,7 +49,7 @@ def test_a_run_can_be_shown_predicted_calibrated_and_evaluated(work: Path) -> No
     assert "140 cases" in medimg("show", "run/manifest.csv", cwd=work)
     assert "title" in medimg("show", "my.yaml", cwd=work)
     out = medimg("predict", "run/bundle", "pictures", "-o", "predicted", *NOW, cwd=work)
-    assert "140 predicted" in out
+    assert "140 predicted now, 140 in all: " in out
     medimg("calibrate", "run/bundle", "run/predictions/calib.csv", "-o", "again", cwd=work)
     out = medimg(
         "evaluate", "run/predictions/test.csv", "-o", "report", "--resamples", 100, cwd=work
@@ -84,6 +84,31 @@ def test_a_corrupt_image_gives_status_three_and_a_row(work: Path, tmp_path: Path
     assert len(rows) == 2
     assert rows[1].startswith("benign/2.png")
     assert len((tmp_path / "out/predictions.csv").read_text().splitlines()) == 8
+
+
+def test_the_last_lines_of_a_prediction_account_for_every_file(work: Path, tmp_path: Path) -> None:
+    make_image_folder(tmp_path / "new", per_class=4, size=(12, 12))
+    (tmp_path / "new/.notes").write_text("hello")
+    command = ["predict", work / "run/bundle", "new", "-o", "out", *NOW]
+    out = medimg(*command, cwd=tmp_path)
+    assert out.splitlines()[-2:] == [
+        "8 predicted now, 8 in all: out/predictions.csv",
+        "1 passed over: 1 hidden",
+    ]
+    for name in ("benign/0.png", "benign/1.png"):
+        (tmp_path / "new" / name).unlink()
+    (tmp_path / "new/benign/2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "new/notes.txt").write_text("hello")
+    assert medimg(*command, cwd=tmp_path, status=3).splitlines()[-4:] == [
+        "0 predicted now, 7 in all: out/predictions.csv",
+        "2 of them kept, of files that are no longer there",
+        "2 refused: 1 corrupt, 1 unknown_format; out/errors.csv says why",
+        "1 passed over: 1 hidden",
+    ]
+    wrong = [*command[:-1], "nan"]
+    assert "settle" in medimg(*wrong, cwd=tmp_path, status=2)
+    assert "--unit" in medimg(*command, "--unit", "frame", cwd=tmp_path, status=2)
+    assert "--where" in medimg(*command, "--where", "KVP>1", cwd=tmp_path, status=2)
 
 
 def test_nothing_to_predict_gives_status_one(work: Path, tmp_path: Path) -> None:

@@ -141,6 +141,33 @@ def test_where_nothing_is_a_case_the_tables_still_say_why(work: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("args", "message", "role"),
+    [
+        ((), "5 cases", "no label"),
+        (("--where", "Modality=XX"), "--where 'Modality=XX' leaves out every image", "left out"),
+        ((*INDEX[2:4], "--where", "Modality=XX"), "'Modality=XX' leaves out every", "left out"),
+    ],
+)
+def test_where_there_are_no_labels_or_no_cases_the_tables_account_for_the_files(
+    work: Path, args: tuple[str, ...], message: str, role: str
+) -> None:
+    for _ in range(2):
+        out = medimg("index", "scans", "-o", "m.csv", *args, cwd=work, status=1)
+        assert message in out
+        assert "m.instances.csv, m.errors.csv, m.identities.csv are written, no manifest" in out
+        if role == "no label":
+            assert "--labels" in out
+            assert "--label-from-name" in out
+            assert "medimg predict BUNDLE FOLDER" in out
+        assert "SECRET" not in out
+        assert {r["role"] for r in rows(work / "m.instances.csv")} == {role}
+        refused = role == "no label"
+        assert len(rows(work / "m.errors.csv")) == len(rows(work / "m.identities.csv")) == refused
+        assert not (work / "m.csv").exists()
+        assert not (work / "m.json").exists()
+
+
+@pytest.mark.parametrize(
     ("args", "message"),
     [
         (["--where", "Modalty=CT"], "did you mean Modality"),
@@ -149,6 +176,8 @@ def test_where_nothing_is_a_case_the_tables_still_say_why(work: Path) -> None:
         (["--key", "PatientID=Name"], "nothing that a key holds"),
         (["--key-date", "day"], "go together"),
         (["--within", "soon"], "within"),
+        (["--key-date", "day", "--within", "30"], "write it as 30d"),
+        (["--key-date", "day", "--within", "45"], "write it as 45d"),
     ],
 )
 def test_wrong_options_give_status_two(work: Path, args: list[str], message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import stat
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from medimg.files import (
     write_refusals,
     write_text,
 )
-from medimg.privacy import load_key, pseudonym
+from medimg.privacy import load_key, pseudonym, pseudonyms
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -129,3 +131,15 @@ def test_a_folder_that_happens_to_hold_the_marker_is_not_removed(tmp_path: Path)
     with pytest.raises(FolderExists, match="did not write"):
         claim_folder(tmp_path, "index.html", overwrite=True)
     assert (tmp_path / "index.html").exists()
+
+
+def test_a_pseudonym_is_the_start_of_a_keyed_hash_in_base32() -> None:
+    key, things = bytes(range(32)), [("case", f"é{number}", "") for number in range(50)]
+    wanted = []
+    for parts in things:
+        texts = [part.encode() for part in parts]
+        message = b"".join(len(text).to_bytes(8, "big") + text for text in texts)
+        digest = hmac.new(key, message, "sha256").digest()
+        wanted.append(base64.b32encode(digest[:16]).decode().rstrip("="))
+    assert pseudonyms(key, things) == wanted == [pseudonym(key, *parts) for parts in things]
+    assert pseudonyms(key, []) == []

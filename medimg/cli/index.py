@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from medimg.errors import MedimgError
+from medimg.errors import DataError, MedimgError
 from medimg.files import (
     beside,
     fingerprint,
@@ -23,6 +23,7 @@ from medimg.files import (
 )
 
 if TYPE_CHECKING:
+    from medimg.data.manifest import Manifest
     from medimg.data.sources.dicom.index.listing import Indexed
 
 #: The key of a manifest's sidecar that says how it was made; written when all else is there.
@@ -48,12 +49,17 @@ def write_index(
     FolderExists
         `out` is there, and was not made from the same source with the same options.
     MedimgError
-        See `medimg.data.index.list_cases`; where no file became a case, the tables that say why
-        are written before.
+        See `medimg.data.index.list_cases`; where no file became a case, or nobody says what the
+        classes are, the tables that account for the files are written before.
     """
     made, earlier, tables = _made(source, labels, options), _earlier(out), _tables(out)
-    digest = _digest(source, tables) if labels is None or made["labels"] else ""
-    if not overwrite and digest and {**earlier, **made, "files": digest} == earlier:
+    told = source.is_dir() and (labels is None or made["labels"])
+    if (
+        earlier
+        and told
+        and not overwrite
+        and {**earlier, **made, "files": _digest(source, tables)} == earlier
+    ):
         sys.stdout.write(f"{out}: unchanged\n")
         return bool(earlier["refused"])
     from medimg.data.index import list_cases
@@ -67,9 +73,9 @@ def write_index(
     with _no_collection():
         found = list_cases(source, labels, known=known, skip=list(tables.values()), **options)
         _write_tables(found, tables, earlier=bool(earlier))
-        found.require().save(out)
+        _require(found, tables).save(out)
     if found.instances:
-        about = {**made, "files": digest, "refused": len(found.refusals)}
+        about = {**made, "files": found.digest if told else "", "refused": len(found.refusals)}
         about["manifest"] = sha256_file(out)
         sidecar = read_json(tables["sidecar"])
         write_json(tables["sidecar"], {**sidecar, _MADE: about}, mode=0o600)
@@ -121,11 +127,9 @@ def _earlier(out: Path) -> dict[str, Any]:
 
 
 def _digest(source: Path, tables: Mapping[str, Path]) -> str:
-    """Return what tells whether any file of a folder has changed; blank for another source."""
+    """Return what tells whether any file of a folder has changed."""
     from medimg.data.sources.dicom.headers.found import stamp_digest
 
-    if not source.is_dir():
-        return ""
     root = str(source.absolute())
     return stamp_digest(
         root, skip=[os.path.relpath(path.absolute(), root) for path in tables.values()]
@@ -164,6 +168,17 @@ def _write_tables(found: Indexed, tables: Mapping[str, Path], *, earlier: bool) 
         write_table(tables["labels_unmatched"], found.unmatched, mode=0o600)
     else:
         tables["labels_unmatched"].unlink(missing_ok=True)
+
+
+def _require(found: Indexed, tables: Mapping[str, Path]) -> Manifest:
+    """Return the manifest, or say which tables are there in its place."""
+    try:
+        return found.require()
+    except DataError as error:
+        if found.instances:
+            written = [tables[name].name for name in ("instances", "errors", "identities")]
+            error.message += f"; {', '.join(written)} are written, no manifest"
+        raise
 
 
 def _print(found: Indexed, tables: Mapping[str, Path]) -> None:

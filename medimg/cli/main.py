@@ -282,33 +282,26 @@ def predict(
     settle: Annotated[
         float, typer.Option(help="Leave files changed within these seconds for the next run.")
     ] = 60.0,
+    unit: Unit = None,
+    where: Where = None,
     keep_ids: KeepIds = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict files, folders or a manifest with a bundle; once more, and it goes on."""
-    from medimg.inference.bundle import ModelBundle
-    from medimg.inference.scan import parse_limit, predict_scans
+    from medimg.cli.predict import predict_and_print
 
-    parse_limit(max_refused)
-    result = predict_scans(
-        ModelBundle.load(bundle),
+    if predict_and_print(
+        bundle,
         scans,
         out,
         device=device,
-        keep_ids=keep_ids,
-        overwrite=overwrite,
         max_refused=max_refused,
         settle=settle,
-    )
-    before, recent = (result.summary[key] for key in ("predicted_before", "recent"))
-    earlier = f" ({before} of them before)" if before else ""
-    _print(f"{result.summary['predicted']} predicted{earlier}: {out / 'predictions.csv'}")
-    refused = len(result.refusals) - recent
-    if refused:
-        _print(f"{refused} refused: {out / 'errors.csv'}")
-    if recent:
-        _print(f"{recent} left for the next run, for they changed within {settle:g} s")
-    if result.refusals:
+        unit=unit,
+        where=where or (),
+        keep_ids=keep_ids,
+        overwrite=overwrite,
+    ):
         raise typer.Exit(SOME_REFUSED)
 
 

@@ -124,8 +124,9 @@ class Manifest:
         Neither the order of the rows, the root, metadata nor the names of patients have a part,
         so that a manifest and its pseudonymized copy have the same.
         """
-        columns = [list(self.frame[c]) for c in ("case_id", "source", "frame", "split")]
-        groups = [group_codes(self.frame[c]) for c in ("patient_id", "study_id")]
+        cells = {c: self.frame[c].to_numpy().tolist() for c in COLUMNS}
+        columns = [cells[c] for c in ("case_id", "source", "frame", "split")]
+        groups = [group_codes(cells[c]) for c in ("patient_id", "study_id")]
         parts = [
             *(columns, groups, np.nan_to_num(self.targets, nan=-1).tobytes()),
             self.space.to_dict(),
@@ -284,7 +285,11 @@ def _check(frame: pd.DataFrame) -> None:
     if not len(frame):
         raise ManifestError("no cases", remedy="check the folder and the filters")
     ids = frame["case_id"]
-    if not all(issubclass(kind, str) for c in COLUMNS for kind in set(map(type, frame[c]))):
+    if not all(
+        issubclass(kind, str)
+        for c in COLUMNS
+        for kind in set(map(type, frame[c].to_numpy().tolist()))
+    ):
         raise ManifestError("a cell is no text", remedy="give ids and paths as text")
     if (ids == "").any() or (frame["source"] == "").any():
         raise ManifestError("a row has no case_id or no source", remedy="fill it in")

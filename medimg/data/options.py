@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from medimg.errors import UsageError, nearest
 
@@ -19,6 +28,14 @@ class Options(BaseModel):
     """The manners of every options model: frozen, keyword-only, unknown keys refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _days(text: str) -> str:
+    """Return a number of days such as ``30d``."""
+    if not re.fullmatch(r"[0-9]{1,5}d", text):
+        said = text if re.fullmatch(r"[0-9]{1,5}", text) else "30"
+        raise PydanticCustomError("days", "no number of days: write it as {said}d", {"said": said})
+    return text
 
 
 class IndexOptions(Options):
@@ -56,10 +73,8 @@ class IndexOptions(Options):
     key_date: str | None = Field(
         None, description="DICOM: column of the date that says which study of a patient is meant"
     )
-    within: str | None = Field(
-        None,
-        description="DICOM: how far that study may lie from key_date, as 30d",
-        pattern=r"^\d{1,5}d$",
+    within: Annotated[str, AfterValidator(_days)] | None = Field(
+        None, description="DICOM: how far that study may lie from key_date, as 30d"
     )
     all_studies: bool = Field(
         False, description="DICOM: a patient's label holds for all studies of the patient"
@@ -112,7 +127,8 @@ class DicomPixels(Options):
     The defaults differ by modality, see `medimg.data.sources.dicom.pixels.output`: CT takes a fixed
     range in HU and never the header's window (an operator chose it, and it can give the label
     away); MR, NM and PT percentiles of the valid pixels; everything else its VOI LUT or window
-    where there is one, else what the stored bits can hold.
+    where there is one, else what the stored bits can hold; values in units that have neither
+    need a declared range.
     """
 
     modality: Use = Field(

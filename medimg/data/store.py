@@ -24,7 +24,7 @@ from medimg.files import fingerprint, lock
 from medimg.privacy import load_key, pseudonym
 
 #: Metadata that go beyond the manifest unasked: they tell groups apart and name nobody.
-PLAIN_METADATA = ("site", "sex", "age", "modality", "view", "laterality", "manufacturer")
+PLAIN_METADATA = ("site", "sex", "age", "modality", "view", "laterality")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,10 @@ import pandas as pd
 
 from medimg.data.index import index_unlabelled
 from medimg.data.manifest import Manifest, beside
-from medimg.errors import BundleError, Refusal, SourceNotFound
+from medimg.data.options import IndexOptions, index_options
+from medimg.data.sources.dicom.headers.tags import COLUMNS
+from medimg.data.sources.dicom.index import where as conditions
+from medimg.errors import BundleError, Refusal, SourceNotFound, UsageError
 from medimg.files import read_json
 from medimg.inference.bundle import ModelBundle
 from medimg.tables import read_table
@@ -50,24 +54,58 @@ class Found(NamedTuple):
         return named | dict(zip(self.refused["case_id"], self.refused["source"], strict=True))
 
 
-def given_manifest(paths: Sequence[Path], bundle: ModelBundle) -> Manifest | None:
+def chosen_cases(bundle: ModelBundle, unit: str | None, where: Sequence[str]) -> IndexOptions:
+    """Return what of DICOM is a case, checked before anything is looked at.
+
+    Parameters
+    ----------
+    unit : {"image", "frame", "series", "study"}, optional
+        Default: a series where the bundle is for volumes, else an image.
+    where : sequence of str
+        Conditions as `medimg.data.sources.dicom.index.where.parse` takes them.
+
+    Raises
+    ------
+    UsageError
+        Another unit, or what is no condition.
+    """
+    default = "series" if len(bundle.preprocess.shape) == 4 else "image"
+    chosen = index_options({"unit": unit or default, "where": where})
+    for text in chosen.where:
+        conditions.parse(text, ("source", *COLUMNS))
+    return chosen
+
+
+def given_manifest(
+    paths: Sequence[Path], bundle: ModelBundle, unit: str | None, where: Sequence[str]
+) -> Manifest | None:
     """Return the manifest that was given in place of scans, if one was.
+
+    Its target condition is the bundle's: it changes no target.
 
     Raises
     ------
     BundleError
-        It has other classes than the bundle.
+        It has other classes than the bundle, or of another kind.
+    UsageError
+        `unit` or `where` with a manifest, whose cases are made already.
     """
     if len(paths) != 1 or not is_manifest(paths[0]):
         return None
+    if unit or where:
+        raise UsageError(
+            f"{'--unit' if unit else '--where'} has no meaning for the manifest {paths[0]}",
+            remedy="leave it out, or predict the folder of the scans",
+        )
     manifest = Manifest.load(paths[0])
-    if manifest.space != bundle.space:
+    own, wanted = manifest.space, bundle.space
+    if (own.classes, own.kind) != (wanted.classes, wanted.kind):
         raise BundleError(
-            f"{paths[0]} has classes {list(manifest.space.classes)}, the bundle "
-            f"{list(bundle.space.classes)}",
+            f"{paths[0]} has classes {list(own.classes)} ({own.kind}), the bundle "
+            f"{list(wanted.classes)} ({wanted.kind})",
             remedy="predict the folder of the scans instead of the manifest",
         )
-    return manifest
+    return replace(manifest, space=wanted)
 
 
 def is_manifest(path: Path) -> bool:
@@ -103,14 +141,12 @@ def listed_cases(manifest: Manifest, path: Path) -> Found:
     return Found(manifest, [], {}, table, _frame({}), set())
 
 
-def cases_below(paths: Sequence[Path], bundle: ModelBundle, root: Path, out: Path) -> Found:
-    """Return the cases of files and folders; what lies in `out`, our own output, is none.
-
-    A bundle for volumes takes each series of DICOM as a case, any other each image.
-    """
-    unit = "series" if len(bundle.preprocess.shape) == 4 else "image"
+def cases_below(
+    paths: Sequence[Path], bundle: ModelBundle, root: Path, out: Path, chosen: IndexOptions
+) -> Found:
+    """Return the cases of files and folders; what lies in `out`, our own output, is none."""
     manifest, refusals, passed, instances, identities = index_unlabelled(
-        paths, bundle.space, unit=unit
+        paths, bundle.space, unit=chosen.unit, where=chosen.where
     )
     own = f"{os.path.relpath(out.resolve(), root.resolve())}/"
     refusals = [refusal for refusal in refusals if not refusal.case_id.startswith(own)]

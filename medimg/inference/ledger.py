@@ -28,6 +28,8 @@ _MEANING = {
     "bundle_id": "with another bundle",
     "scans": "for scans of another folder, or under another pseudonym key",
     "keep_ids": "with --keep-ids, or this time without",
+    "unit": "with another --unit",
+    "where": "with another --where, or this time without",
 }
 _ROWS_A_LINE = 1024
 
@@ -130,7 +132,8 @@ def claimed(
     Parameters
     ----------
     about : mapping
-        `bundle_id`, `scans` (which folder they are of) and `keep_ids`.
+        `bundle_id`, `scans` (which folder they are of), `keep_ids`, `unit` and `where`; None
+        is the default, as an absent key is.
     overwrite : bool
         Begin anew, whatever medimg wrote there.
 
@@ -190,7 +193,7 @@ def _require_same(folder: Path, begun: Mapping[str, Any], wanted: Mapping[str, A
 
 
 def _shown(value: Any) -> str:
-    return str(value)[:16]
+    return "default" if value is None else str(value)[:16]
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:

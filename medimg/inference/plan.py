@@ -126,7 +126,9 @@ def make_plan(found: Found, journal: Journal, files: Files, *, settle: float) ->
             plan.todo.append(row)
     sources = found.source_of()
     for refusal in found.refusals:
-        if abs(now - files.changed(Case(sources[refusal.case_id]))) < settle:
+        # What may not be read will not settle; where it is a link, it leads to others' files.
+        waits = refusal.code != "not_permitted"
+        if waits and abs(now - files.changed(Case(sources[refusal.case_id]))) < settle:
             plan.recent.append(_recent(refusal.case_id, refusal.frame, settle))
         else:
             plan.refused.append(refusal)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -17,7 +18,14 @@ from medimg.errors import DataError, Refusal, UsageError
 from medimg.files import ERRORS_CSV, write_json, write_refusals
 from medimg.inference.bundle import ModelBundle
 from medimg.inference.forward import pick_device
-from medimg.inference.found import Found, cases_below, common_folder, given_manifest, listed_cases
+from medimg.inference.found import (
+    Found,
+    cases_below,
+    chosen_cases,
+    common_folder,
+    given_manifest,
+    listed_cases,
+)
 from medimg.inference.identities import write_identities
 from medimg.inference.ledger import MARKER, Journal, claimed
 from medimg.inference.plan import Files, Plan, make_plan
@@ -70,6 +78,8 @@ def predict_scans(
     overwrite: bool = False,
     max_refused: str | int | None = None,
     settle: float = 60.0,
+    unit: str | None = None,
+    where: Sequence[str] | str = (),
 ) -> ScanResult:
     """Predict files, folders or one manifest, and write the ledger to the folder `out`.
 
@@ -91,6 +101,11 @@ def predict_scans(
     settle : float
         Seconds that a file must have been left alone. One that changed later, and may still be
         written, is listed with the code ``recent`` and left for the next call.
+    unit : {"image", "frame", "series", "study"}, optional
+        What of DICOM is one case; default: a series where the bundle is for volumes, else an
+        image.
+    where : str or sequence of str
+        Which DICOM to take, as ``Modality=CT``; the rest counts as passed over.
 
     Raises
     ------
@@ -100,25 +115,32 @@ def predict_scans(
     BundleError
         A manifest of other classes, or a network whose numbers are not finite.
     FolderExists
-        `out` is somebody else's, or was begun with another bundle, other scans or `keep_ids`.
+        `out` is somebody else's, or was begun with another bundle, other scans, or another
+        `keep_ids`, `unit` or `where`.
     UsageError
-        Another process is writing `out`.
+        An option that is wrong, or another process is writing `out`.
     """
     start = time.monotonic()
     paths = [Path(p) for p in ([scans] if isinstance(scans, str | os.PathLike) else scans)]
     pick_device(device)
     limit = parse_limit(max_refused)
-    given = given_manifest(paths, bundle)
+    _check_settle(settle)
+    where = [where] if isinstance(where, str) else sorted(set(where))
+    chosen = chosen_cases(bundle, unit, where)
+    given = given_manifest(paths, bundle, unit, where)
     root = common_folder(paths) if given is None else given.root
+    key, default = load_key(), chosen_cases(bundle, None, ()).unit
     about = {
         "bundle_id": bundle.bundle_id,
-        "scans": pseudonym(load_key(), "scans", str(root.resolve())),
+        "scans": pseudonym(key, "scans", str(root.resolve())),
         "keep_ids": keep_ids,
+        "unit": None if chosen.unit == default else chosen.unit,
+        "where": pseudonym(key, "where", *where) if where else None,  # it may name a patient
     }
     out = Path(out)
     with claimed(out, about, overwrite=overwrite) as journal:
         if given is None:
-            found = cases_below(paths, bundle, root, out)
+            found = cases_below(paths, bundle, root, out, chosen)
         else:
             found = listed_cases(given, paths[0])
         files = Files(root)
@@ -154,6 +176,13 @@ def parse_limit(text: str | int | None) -> Limit | None:
     if match[1]:
         return Limit(str(text), Fraction(match[1]), is_share=False)
     return Limit(str(text), Fraction(match[2]) / 100, is_share=True)
+
+
+def _check_settle(seconds: float) -> None:
+    if not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+        raise UsageError(
+            f"settle {seconds!r} is no number of seconds", remedy="give 0, or more: --settle 60"
+        )
 
 
 def _finish(

@@ -26,6 +26,7 @@ from medimg.errors import (
 )
 from medimg.labels import LabelSpace, class_index
 from medimg.testing import (
+    make_dicom,
     make_idx,
     make_image_folder,
     make_nifti,
@@ -577,6 +578,54 @@ def test_files_from_several_places_have_a_common_root_and_are_taken_once(tmp_pat
     wanted = ["one/benign/0.png", "one/malignant/0.png", "two/benign/0.png"]
     assert list(found.manifest.case_id) == wanted
     assert [(r.case_id, r.code) for r in found.refusals] == [("gone.png", "not_found")]
+
+
+def test_links_that_lead_out_of_the_folder_given_are_refused_once(tmp_path: Path) -> None:
+    far, near = (make_image_folder(tmp_path / name, per_class=1) for name in ("far", "near"))
+    (near / "folder").symlink_to(far)
+    (near / "file.png").symlink_to(far / "benign" / "0.png")
+    (near / "benign" / "loop").symlink_to(near / "benign")
+    (near / "benign" / "same.png").symlink_to(near / "benign" / "0.png")
+    for paths in ([near], [near, near / "benign"]):
+        found = index_unlabelled(paths, SPACE)
+        assert found.manifest is not None
+        wanted = ["benign/0.png", "benign/same.png", "malignant/0.png"]
+        assert list(found.manifest.case_id) == wanted
+        codes = [(r.case_id, r.code, r.stage) for r in found.refusals]
+        assert sorted(codes) == [(n, "not_permitted", "index") for n in ("file.png", "folder")]
+        assert not found.passed
+    found = index_unlabelled([near, near / "folder" / "benign"], SPACE)
+    assert found.manifest is not None
+    assert "folder/benign/0.png" in set(found.manifest.case_id)
+
+
+def test_among_scans_a_link_that_leads_out_goes_by_a_pseudonym(tmp_path: Path) -> None:
+    make_dicom(tmp_path / "near" / "1.dcm", np.zeros((4, 4), np.uint16))
+    make_dicom(tmp_path / "far" / "2.dcm", np.zeros((4, 4), np.uint16))
+    (tmp_path / "near" / "MUELLER").symlink_to(tmp_path / "far")
+    found = index_unlabelled([tmp_path / "near"], SPACE)
+    assert found.manifest is not None
+    assert list(found.manifest.frame["source"]) == ["1.dcm"]
+    assert [r.code for r in found.refusals] == ["not_permitted"]
+    assert "MUELLER" not in repr(found.refusals)
+    assert found.identities["source"] == ["MUELLER"]
+    assert found.identities["case_id"] == [found.refusals[0].case_id]
+    assert {len(cells) for cells in found.identities.values()} == {1}
+
+
+def test_hidden_files_are_cases_where_they_are_dicom_alone(tmp_path: Path) -> None:
+    make_image_folder(tmp_path, per_class=1)
+    make_image_folder(tmp_path / ".hidden", per_class=1)
+    make_dicom(tmp_path / ".hidden" / "1.dcm", np.zeros((4, 4), np.uint16))
+    make_dicom(tmp_path / ".2", np.zeros((4, 4), np.uint16), instance=2)
+    (tmp_path / "._2.dcm").write_bytes(b"\0\5\x16\7 a resource fork")
+    found = index_unlabelled([tmp_path], SPACE)
+    assert found.manifest is not None
+    wanted = [".2", ".hidden/1.dcm", "benign/0.png", "malignant/0.png"]
+    assert sorted(found.manifest.frame["source"]) == wanted
+    names = ("._2.dcm", ".hidden/benign/0.png", ".hidden/malignant/0.png")
+    assert sorted(found.passed) == [(name, "hidden") for name in names]
+    assert not found.refusals
 
 
 def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:

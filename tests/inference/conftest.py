@@ -29,7 +29,7 @@ def make_bundle() -> Callable[..., ModelBundle]:
         return ModelBundle(
             model=model.eval(),
             spec=spec_of(model, shape, 3),
-            preprocess=Preprocess(size=(side, side), channels=1, bits=8),
+            preprocess=Preprocess(size=(side, side), channels=1, bits=8, units="stored"),
             mean=(0.4,),
             std=(0.3,),
             space=LabelSpace(("a", "b", "c")),

@@ -94,6 +94,8 @@ def test_compacting_keeps_the_rows_given_sorted(tmp_path: Path) -> None:
         ("bundle_id", "c" * 64, "another bundle"),
         ("scans", "T", "another folder"),
         ("keep_ids", True, "--keep-ids"),
+        ("unit", "frame", r"another --unit \(unit default, now frame\)"),
+        ("where", "W", "another --where"),
     ],
 )
 def test_a_folder_begun_otherwise_is_refused_by_name(

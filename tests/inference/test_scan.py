@@ -8,6 +8,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from medimg.errors import BundleError, DataError, FolderExists, SourceNotFound, 
 from medimg.inference.bundle import ModelBundle
 from medimg.inference.scan import parse_limit, predict_scans
 from medimg.labels import LabelSpace
+from medimg.models.build import build_model, spec_of
 from medimg.predictions import Predictions
 
 MakeBundle, Put = Callable[..., ModelBundle], Callable[..., Path]
@@ -577,3 +579,55 @@ def test_what_is_passed_over_is_counted(bundle: ModelBundle, scans: Path, tmp_pa
     predict_scans(bundle, scans, tmp_path / "out", settle=0)
     assert sum(about(tmp_path / "out")["passed_over"].values()) == 1
     assert about(tmp_path / "out")["found"] == 40
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "60"])
+def test_what_is_no_number_of_seconds_to_settle_is_wrong_usage(
+    seconds: Any, bundle: ModelBundle, scans: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="settle"):
+        predict_scans(bundle, scans, tmp_path / "out", settle=seconds)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_link_that_leads_out_is_one_refusal_at_once(
+    bundle: ModelBundle, tmp_path: Path, put: Put
+) -> None:
+    put(tmp_path / "far", ["a.png", "b.png"])
+    scans = put(tmp_path / "scans", ["a.png"])
+    (scans / "far").symlink_to(tmp_path / "far")
+    (scans / "b.png").symlink_to(tmp_path / "far" / "b.png")
+    os.utime(tmp_path / "far" / "b.png")
+    predict_scans(bundle, scans, tmp_path / "out")
+    assert ids(tmp_path / "out") == ["a.png"]
+    refused = [(r["case_id"], r["code"]) for r in table(tmp_path / "out", "errors.csv")]
+    assert refused == [("b.png", "not_permitted"), ("far", "not_permitted")]
+
+
+def test_classes_and_kind_of_a_manifest_must_be_those_of_the_bundle_and_no_more(
+    bundle: ModelBundle, scans: Path, tmp_path: Path
+) -> None:
+    def listed(space: LabelSpace) -> Path:
+        manifest = index_unlabelled([scans], space).manifest
+        assert manifest is not None
+        manifest.save(tmp_path / "m.csv")
+        return tmp_path / "m.csv"
+
+    others = LabelSpace(("a", "b", "d")), LabelSpace(bundle.space.classes, "ordinal")
+    for other in others:
+        with pytest.raises(BundleError) as caught:
+            predict_scans(bundle, listed(other), tmp_path / "out")
+        for space in (other, bundle.space):
+            assert f"{list(space.classes)} ({space.kind})" in caught.value.message
+    model = build_model("mlp", shape=(1, 512, 512), classes=2, hidden=(4,))
+    two = replace(
+        bundle,
+        model=model.eval(),
+        spec=spec_of(model, (1, 512, 512), 2),
+        space=LabelSpace(("a", "b"), positive="b"),
+        logit_shift=(0.0, 0.0),
+    )
+    for number, positive in enumerate((None, "a")):
+        path = listed(LabelSpace(("a", "b"), positive=positive))
+        done = predict_scans(two, path, tmp_path / f"two{number}").predictions
+        assert (len(done), done.space) == (40, two.space)

@@ -83,7 +83,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, make_bundle: MakeBundle, put:
     for name in ("007.png", "150.png"):
         (work / "scans" / name).write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
         os.utime(work / "scans" / name, (1, 1))
-    assert f"{COUNT - 2} predicted" in medimg(work, "whole")
+    assert f"{COUNT - 2} in all" in medimg(work, "whole")
     return work
 
 
@@ -91,7 +91,7 @@ def test_killed_twice_it_ends_with_the_very_same_bytes(work: Path) -> None:
     for batches in (1, 40):
         assert stopped(work, "killed", signal.SIGKILL, batches)[0] == -signal.SIGKILL
     held = batches_in(work / "killed")
-    assert f"{COUNT - 2} predicted" in medimg(work, "killed")
+    assert f"{COUNT - 2} in all" in medimg(work, "killed")
     said = about(work / "killed")
     assert held >= 41
     assert said["predicted_before"] >= 4 * held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -54,10 +54,15 @@ def some(names: list[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
-def walk(folder: Path) -> Iterator[str]:
+def walk(folder: Path, follows: Callable[[str], bool] | None = None) -> Iterator[str]:
     """Yield every file below `folder`, sorted, as a path relative to it with ``/``.
 
     Links to folders are followed, each folder once.
+
+    Parameters
+    ----------
+    follows : callable, optional
+        Whether to take a link to a file or folder, by its path; default: every one.
 
     Raises
     ------
@@ -71,6 +76,10 @@ def walk(folder: Path) -> Iterator[str]:
             remedy="make the folder readable, or leave it out",
         ) from error
 
+    def taken(parent: str, name: str) -> bool:
+        path = os.path.join(parent, name)  # noqa: PTH118 - a fifth of the time of Path
+        return follows is None or not os.path.islink(path) or follows(path)  # noqa: PTH114
+
     seen: set[str] = set()
     for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         real = os.path.realpath(parent)
@@ -78,10 +87,11 @@ def walk(folder: Path) -> Iterator[str]:
             folders.clear()
             continue
         seen.add(real)
-        folders.sort()
+        folders[:] = [name for name in sorted(folders) if taken(parent, name)]
         inside = PurePosixPath(Path(parent).relative_to(folder).as_posix())
         for name in sorted(files):
-            yield str(inside / name)
+            if taken(parent, name):
+                yield str(inside / name)
 
 
 def find(folder: Path) -> Found:

@@ -2,7 +2,8 @@
 
 Not `multiprocessing`, which runs the user's script again, nor a `ProcessPoolExecutor`, which is
 broken for good once one of its processes dies. Each worker has a thread that hands it one task
-at a time, waits for the answer as long as the limit allows, and replaces it where it must.
+after the other, and where many wait the next one ahead, waits for the answer as long as the
+limit allows, and replaces it where it must.
 """
 
 from __future__ import annotations
@@ -154,10 +155,13 @@ class Pool:
     def _supervise(self) -> None:
         """Do jobs until there is a None, with one worker at a time."""
         worker: Worker | None = None
-        while (job := self._next()) is not None:
-            if job.future.set_running_or_notify_cancel():
-                worker = self._do(job, worker)
-            del job  # it holds the pixels, and the next one may be hours away
+        job: _Job | None = None
+        while (job := job or self._next()) is not None:
+            following = None
+            if job.future.running() or job.future.set_running_or_notify_cancel():
+                following = self._following()
+                worker = self._do(job, worker, following)
+            job = following  # not the last one: it holds the pixels, and the next may be far
         self._drop(worker)
 
     def _next(self) -> _Job | None:
@@ -166,15 +170,33 @@ class Pool:
         self._idle.release()
         return self._jobs.get()
 
-    def _do(self, job: _Job, worker: Worker | None) -> Worker | None:
+    def _following(self) -> _Job | None:
+        """Return a job to be begun before the current one is settled.
+
+        Only where that takes none from a worker that has nothing to do.
+        """
+        if self._jobs.qsize() < self.workers:
+            return None
+        with contextlib.suppress(queue.Empty):
+            job = self._jobs.get_nowait()
+            if job is None:
+                self._jobs.put(None)
+            elif job.future.set_running_or_notify_cancel():
+                return job
+        return None
+
+    def _do(self, job: _Job, worker: Worker | None, following: _Job | None) -> Worker | None:
         """Settle one job; return the worker, where it lives."""
+        ahead = None if following is None else following.task
         while True:
             try:
+                if self._closed:
+                    raise CancelledError
                 if worker is None or not worker.alive:
                     self._drop(worker)
                     worker = None
                     worker = self._living()
-                answer = worker.ask(job.task, job.seconds)
+                answer = worker.ask(job.task, job.seconds, ahead)
             except BaseException as error:
                 again = worker is not None and self._once_more(worker, error)
                 if worker is not None and not worker.alive:

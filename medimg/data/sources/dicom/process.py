@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import mmap
 import os
 import select
 import signal
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import medimg
+from medimg.data.sources.dicom.shared import KEEPING, KEPT, Shared
 from medimg.errors import MedimgError, PixelError
 
 #: How a worker is run, after the interpreter's name.
@@ -29,9 +29,9 @@ PROGRAM = ("-m", "medimg.data.sources.dicom.worker")
 START, END = 120.0, 10.0
 #: An answer of more JSON than this comes from a worker that has lost its mind.
 MESSAGE_CAP = 256 << 20
-#: Shared memory that both sides keep mapped, three times as fast as reading and writing it;
-#: what lies beyond is read, and given back at once.
-WINDOW = 64 << 20
+#: What is read of a pipe at once; a task that is sent ahead must fit into an empty one.
+PIPE = 1 << 16
+AHEAD = 4096
 #: What a worker needs of its surroundings; it is told nothing else, tokens and keys least.
 ENVIRONMENT = (
     *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LC_CTYPE", "TZ"),
@@ -59,6 +59,9 @@ class _Gone(Exception):
 class Worker:
     """A running worker process; used by one thread, but for `kill`.
 
+    Tasks are answered in order, through two pieces of shared memory in turn, so that the worker
+    can be at the next task while an answer is still being read.
+
     Parameters
     ----------
     program : sequence of str
@@ -74,9 +77,14 @@ class Worker:
 
     def __init__(self, program: Sequence[str], memory: int) -> None:
         self.asked = 0
-        self.shared = _shared_memory()
-        self._window = mmap.mmap(self.shared, WINDOW)
-        arguments = ["-P", "-W", "ignore", *program, str(self.shared), str(memory)]
+        self._closed = False
+        self._begun: bytes | None = None
+        self._read = bytearray()
+        self._shared = (Shared(), Shared())
+        self._turns = cycle(self._shared)
+        np.empty(KEPT, np.uint8)  # freed at once
+        descriptors = [shared.descriptor for shared in self._shared]
+        arguments = ["-P", "-W", "ignore", *program, *map(str, descriptors), str(memory)]
         try:
             self.process = subprocess.Popen(
                 [sys.executable or "python3", *arguments],
@@ -86,12 +94,12 @@ class Worker:
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 env=_environment(),
-                pass_fds=(self.shared,),
+                pass_fds=descriptors,
                 start_new_session=True,  # Ctrl-C in the terminal is for the supervisor
             )
         except OSError as error:
-            self._window.close()
-            os.close(self.shared)
+            for shared in self._shared:
+                shared.close()
             raise _no_worker(os.strerror(error.errno or 0)) from error
         assert self.process.stdin is not None
         assert self.process.stdout is not None
@@ -107,8 +115,15 @@ class Worker:
             self.end()
             raise _no_worker(f"a worker ended at once ({self._how()})") from error
 
-    def ask(self, task: bytes, seconds: float) -> Answer:
+    def ask(self, task: bytes, seconds: float, following: bytes | None = None) -> Answer:
         """Return the answer to a task (JSON); end where that is not to be had within `seconds`.
+
+        Parameters
+        ----------
+        task : bytes
+        seconds : float
+        following : bytes, optional
+            The task that comes next: the worker begins it as soon as it is done with this one.
 
         Raises
         ------
@@ -116,15 +131,20 @@ class Worker:
             The worker's own, or ``crashed``, ``time_limit``.
         """
         self.asked += 1
+        shared = next(self._turns)
         try:
             deadline = time.monotonic() + seconds
-            self._send(task, deadline)
+            if task is not self._begun:
+                self._send(task, deadline)
+            self._begun = following if following and len(following) < AHEAD else None
+            if self._begun is not None:
+                self._send(self._begun, deadline)
             answer = self._receive(deadline)
             if "error" in answer:
                 code, message, remedy = answer["error"]
                 error = PixelError(code, message, remedy=remedy)
             else:
-                return Answer(answer["value"], self._arrays(answer["arrays"]))
+                return Answer(answer["value"], shared.arrays(answer["arrays"]))
         except _Late:
             error = self._time_limit(seconds)
         except Exception:
@@ -137,7 +157,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether it can be asked again."""
-        return self.shared >= 0 and self.process.poll() is None
+        return not self._closed and self.process.poll() is None
 
     def kill(self) -> None:
         """End the process at once; whoever waits for its answer is told that it died."""
@@ -145,7 +165,7 @@ class Worker:
 
     def end(self) -> None:
         """End the process and give back all that it took."""
-        if self.shared < 0:
+        if self._closed:
             return
         self.process.kill()
         # A process that waits for a dead network file system outlives even SIGKILL.
@@ -156,7 +176,7 @@ class Worker:
     def forget(self) -> None:
         """Let go, in a child of `os.fork`, of a process that is the parent's."""
         self.process.returncode = 0  # else Popen would warn that it still runs
-        if self.shared >= 0:
+        if not self._closed:
             self._close()
 
     def _close(self) -> None:
@@ -164,9 +184,9 @@ class Worker:
         assert self.process.stdout is not None
         self.process.stdin.close()
         self.process.stdout.close()
-        self._window.close()
-        os.close(self.shared)
-        self.shared = -1
+        for shared in self._shared:
+            shared.close()
+        self._closed = True
 
     def _time_limit(self, seconds: float) -> PixelError:
         self.end()
@@ -195,51 +215,28 @@ class Worker:
     def _send(self, message: bytes, deadline: float) -> None:
         view = memoryview(len(message).to_bytes(4, "little") + message)
         while view:
-            _wait(self._in, select.POLLOUT, deadline)
-            view = view[os.write(self._in, view) :]
+            try:
+                view = view[os.write(self._in, view) :]
+            except BlockingIOError:
+                _wait(self._in, select.POLLOUT, deadline)
 
     def _receive(self, deadline: float) -> dict[str, Any]:
-        count = int.from_bytes(self._read(4, deadline), "little")
+        count = int.from_bytes(self._take(4, deadline), "little")
         if count > MESSAGE_CAP:
             raise _Gone
-        answer: dict[str, Any] = json.loads(self._read(count, deadline))
+        answer: dict[str, Any] = json.loads(self._take(count, deadline))
         return answer
 
-    def _read(self, count: int, deadline: float) -> bytes:
-        data = bytearray()
-        while len(data) < count:
+    def _take(self, count: int, deadline: float) -> bytes:
+        while len(self._read) < count:
             _wait(self._out, select.POLLIN, deadline)
-            piece = os.read(self._out, count - len(data))
+            piece = os.read(self._out, PIPE)
             if not piece:
                 raise _Gone
-            data += piece
-        return bytes(data)
-
-    def _arrays(self, places: list[Any]) -> dict[str, NDArray[Any]]:
-        arrays = {place[0]: self._array(*place[1:]) for place in places}
-        if os.fstat(self.shared).st_size > WINDOW:
-            os.ftruncate(self.shared, WINDOW)
-        return arrays
-
-    def _array(self, dtype: str, shape: list[int], offset: int) -> NDArray[Any]:
-        """Return a copy of an array in shared memory; it must lie within what is there."""
-        there = os.fstat(self.shared).st_size
-        if np.dtype(dtype).hasobject or min(shape, default=0) < 0:
-            raise _Gone
-        count = np.dtype(dtype).itemsize
-        for length in shape:
-            count *= length
-        if offset < 0 or offset + count > there:
-            raise _Gone
-        array = np.empty(shape, dtype)
-        view = array.reshape(-1).view(np.uint8).data
-        if offset + count <= WINDOW:
-            view[:] = memoryview(self._window)[offset : offset + count]
-            return array
-        while view:
-            read = os.preadv(self.shared, [view], offset)
-            view, offset = view[read:], offset + read
-        return array
+            self._read += piece
+        taken = bytes(self._read[:count])
+        del self._read[:count]
+        return taken
 
 
 def _wait(descriptor: int, event: int, deadline: float) -> None:
@@ -248,17 +245,6 @@ def _wait(descriptor: int, event: int, deadline: float) -> None:
     poll.register(descriptor, event)
     if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
         raise _Late
-
-
-def _shared_memory() -> int:
-    """Return the descriptor of memory that has no name and vanishes with its last user."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("medimg", os.MFD_CLOEXEC)
-    else:
-        descriptor, name = tempfile.mkstemp(prefix="medimg-")
-        Path(name).unlink()
-    os.ftruncate(descriptor, WINDOW)
-    return descriptor
 
 
 def _environment() -> dict[str, str]:
@@ -271,7 +257,7 @@ def _environment() -> dict[str, str]:
     if folder not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         paths.insert(0, folder)
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return {**kept, **threads, "PYTHONPATH": os.pathsep.join(paths)}
+    return {**kept, **threads, **KEEPING, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _no_worker(why: str) -> MedimgError:

@@ -1,9 +1,9 @@
 """The worker process: takes tasks from a pipe, decodes, answers through shared memory.
 
-Run as ``python -m medimg.data.sources.dicom.worker SHARED MEMORY`` by `pool.Pool` alone.
+Run as ``python -m medimg.data.sources.dicom.worker SHARED SHARED MEMORY`` by `pool.Pool` alone.
 Messages in both directions are a length (4 bytes, little endian) and as much JSON. Arrays are
-written to the descriptor SHARED; the answer says where. Whatever goes wrong here goes out as a
-code and a sentence that holds no value of a header.
+written to the two descriptors SHARED in turn; the answer says where. Whatever goes wrong here
+goes out as a code and a sentence that holds no value of a header.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from medimg.data.sources.dicom.shared import share
 from medimg.errors import PixelError
 
 #: What a task becomes: values that JSON holds, and arrays.
@@ -89,15 +90,15 @@ OPS: dict[str, Operation] = {
 
 def main(ops: Mapping[str, Operation] = OPS) -> None:
     """Answer tasks until the pipe ends; never returns."""
-    shared, memory = int(sys.argv[1]), int(sys.argv[2])
-    window = mmap.mmap(shared, 0)
+    *shared, memory = map(int, sys.argv[1:])
+    turns = cycle([(descriptor, mmap.mmap(descriptor, 0)) for descriptor in shared])
     tasks, answers = _own_pipes()
     _limit(memory)
     _silence()
     with contextlib.suppress(BrokenPipeError):
         _send(answers, b"{}")
         while (message := _receive(tasks)) is not None:
-            _send(answers, _answer(ops, message, shared, window))
+            _send(answers, _answer(ops, message, *next(turns)))
     # Finalising the interpreter with decoders loaded is slow, and may itself hang.
     os._exit(0)
 
@@ -161,7 +162,7 @@ def _answer(ops: Mapping[str, Operation], message: bytes, shared: int, window: m
     signal.setitimer(signal.ITIMER_REAL, task["seconds"] + GRACE)
     try:
         value, arrays = ops[task["op"]](task)
-        return json.dumps({"value": value, "arrays": _share(arrays, shared, window)}).encode()
+        return json.dumps({"value": value, "arrays": share(arrays, shared, window)}).encode()
     except BaseException as error:
         failure = _failure(error)
     finally:
@@ -187,28 +188,6 @@ def _failure(error: BaseException) -> PixelError:
             remedy="install medimg again, with all it depends on",
         )
     return PixelError("corrupt", f"the file is damaged ({name})", remedy=_AGAIN)
-
-
-def _share(arrays: dict[str, NDArray[Any]], shared: int, window: mmap.mmap) -> list[list[Any]]:
-    """Write arrays one after the other; return the name, type, shape and offset of each."""
-    places: list[list[Any]] = []
-    offset = 0
-    for name, array in arrays.items():
-        places.append([name, array.dtype.str, array.shape, offset])
-        view = np.asarray(array, order="C").reshape(-1).view(np.uint8).data
-        end = offset + len(view)
-        if end <= len(window):
-            memoryview(window)[offset:end] = view
-        else:
-            _write(shared, view, offset)
-        offset = end
-    return places
-
-
-def _write(shared: int, view: memoryview, offset: int) -> None:
-    while view:
-        written = os.pwrite(shared, view, offset)
-        view, offset = view[written:], offset + written
 
 
 if __name__ == "__main__":

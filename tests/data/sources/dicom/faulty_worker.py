@@ -51,6 +51,11 @@ def leave(task: dict[str, Any]) -> Result:
     os._exit(0)
 
 
+def nap(task: dict[str, Any]) -> Result:
+    time.sleep(task["seconds_of"])
+    return {}, {}
+
+
 def hang(task: dict[str, Any]) -> Result:
     time.sleep(1000)
     return {}, {}
@@ -102,7 +107,7 @@ if __name__ == "__main__":
             operation.__name__: operation
             for operation in (
                 *(echo, arrays, seen, segfault, abort, leave, hang, hang_in_c, allocate),
-                *(raise_, not_json, chatter, second_time_dies),
+                *(nap, raise_, not_json, chatter, second_time_dies),
             )
         }
     )

@@ -88,6 +88,16 @@ def test_an_answer_is_the_callers_own_and_no_later_one_changes_it(pool: Pool) ->
     assert second.tolist() == [7] * 5
 
 
+def test_answers_in_flight_do_not_overwrite_each_other(pool: Pool) -> None:
+    sizes = [3, 70 << 20, 5, 66 << 20, 80 << 20, 1, 2]
+    futures = [pool.submit({"op": "arrays", "large": size}) for size in sizes]
+    for size, future in zip(sizes, futures, strict=True):
+        arrays = future.result(SOON).arrays
+        assert arrays["large"].size == size
+        assert (arrays["large"] == 7).all()
+        assert arrays["last"].tolist() == [-1]
+
+
 @pytest.mark.parametrize("text", ["", "-- \n\0", "name\udcff", "x" * 3_000_000], ids=len)
 def test_text_of_any_kind_and_length_goes_there_and_back(pool: Pool, text: str) -> None:
     assert ask(pool, "echo", say=text)["said"] == text
@@ -128,6 +138,12 @@ def test_a_hang_ends_at_the_time_limit(pool: Pool, op: str) -> None:
     assert code_of(pool, op, seconds=0.3) == "time_limit"
     assert time.monotonic() - start < 3
     assert ask(pool, "echo", say=2)["said"] == 2
+
+
+def test_a_task_that_waits_behind_another_has_all_its_time(pool: Pool) -> None:
+    futures = [pool.submit({"op": "nap", "seconds_of": 0.5}, seconds=1.2) for _ in range(6)]
+    assert all(future.result(SOON).value == {} for future in futures)
+    assert pool.deaths == 0
 
 
 def test_memory_beyond_the_limit_is_refused_by_name(pool: Pool) -> None:

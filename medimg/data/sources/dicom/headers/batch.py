@@ -212,17 +212,26 @@ def _open_folder(path: str, inside: str) -> int:
 
 
 def _members(descriptor: int) -> list[list[Any]]:
-    """Return name and size of the files of a zip archive, by its directory alone."""
+    """Return name and size of the files of a zip archive, by its directory alone.
+
+    Of two members of one name only one could be read later: such an archive is refused.
+    """
     try:
         with open(descriptor, "rb", closefd=False) as file, zipfile.ZipFile(file) as archive:
-            sizes = {i.filename: i.file_size for i in archive.infolist() if not i.is_dir()}
+            found = [[i.filename, i.file_size] for i in archive.infolist() if not i.is_dir()]
     except MemoryError:
         raise
     except Exception as error:  # zipfile raises half a dozen types on damaged archives
         raise PixelError(
             "corrupt", "the archive is damaged", remedy="copy or export the file again"
         ) from error
-    return [[name, size] for name, size in sizes.items()]
+    if len({name for name, _ in found}) < len(found):
+        raise PixelError(
+            "unsupported",
+            "the archive holds several members of one name",
+            remedy="pack it again, each under a name of its own",
+        )
+    return found
 
 
 def _reference(record: Any) -> Sequence[str]:

@@ -12,38 +12,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from medimg.data.sources.dicom.headers.learn import Learner, elements_of
 from medimg.data.sources.dicom.headers.lookup import (
     EXPLICIT,
     IMPLICIT,
-    LENGTH,
+    KEY,
     LONG,
     LONG_VRS,
     PADDING,
     PIXEL,
+    RUN,
     SHORT_VRS,
     SIGNED,
+    START,
     TEXTS,
-    UNDEFINED,
-    Heads,
-    Learner,
     Unclear,
 )
+from medimg.data.sources.dicom.headers.skip import TooShort, after
 from medimg.data.sources.dicom.headers.tags import KEPT, SLOT
 
 #: What is read of a file first; the headers of CT slices are 2 to 8 KB.
 CHUNK = 16 << 10
 _CHUNKS = (CHUNK, 8 * CHUNK, 64 * CHUNK)
 _NATIVE, _DEFLATED, _BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
-_ITEM, _ITEM_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0\0\0\0\0"
-_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _BLANK = [""] * len(TEXTS)
 _SYNTAX = SLOT[KEPT["TransferSyntaxUID"].tag]
 _REPRESENTATION = SLOT[KEPT["PixelRepresentation"].tag]
-_START, _DEPTH, _MORE = 132, 8, -2
 
 #: (offset, count) -> bytes of a file
 Read = Callable[[int, int], bytes]
-_Steps = list[tuple[int, Heads]]
 _LEARNER = Learner()
 
 
@@ -98,82 +95,76 @@ def walk(data: bytes, size: int, read: Read) -> list[str] | None:
     """
     if data[128:132] != b"DICM":
         return None
-    for count in _CHUNKS:
-        if count > len(data) and len(data) < size:
-            data = read(0, count)
-        values, steps = _BLANK.copy(), _Steps()
+    for chunk in _CHUNKS:
+        if chunk > len(data) and len(data) < size:
+            data = read(0, chunk)
+        values = _BLANK.copy()
         try:
-            end = _walk(data, size, read, values, steps)
+            steps = _walk(data, size, read, values)
+        except TooShort:
+            continue
         except Unclear:
             return None
-        if end != _MORE:
-            syntax = values[_SYNTAX]
-            if not syntax.startswith(_NATIVE) or syntax in (_DEFLATED, _BIG):
-                return None
-            if _LEARNER.wants(len(steps)):
-                _learn(data, size, read)
-            if values[SIGNED]:
-                values[PADDING] = values[SIGNED]
-            del values[SIGNED:]
-            return values
+        syntax = values[_SYNTAX]
+        if not syntax.startswith(_NATIVE) or syntax in (_DEFLATED, _BIG):
+            return None
+        if _LEARNER.wants(steps):
+            _LEARNER.learn(elements_of(data), values)
+        if values[SIGNED]:
+            values[PADDING] = values[SIGNED]
+        del values[SIGNED:]
+        return values
     return None
 
 
-def _learn(data: bytes, size: int, read: Read) -> None:
-    """Learn from a file that is known to be plain, walked once more without what is known."""
-    for heads in (EXPLICIT, IMPLICIT):
-        heads.runs.clear()
-    values, steps = _BLANK.copy(), _Steps()
-    _walk(data, size, read, values, steps)
-    _LEARNER.learn(data, steps, values)
-
-
-def _walk(data: bytes, size: int, read: Read, values: list[str], steps: _Steps) -> int:
-    """Fill `values`; return where the pixels stand, or `_MORE` where the buffer ends before.
+def _walk(data: bytes, size: int, read: Read, values: list[str]) -> int:
+    """Fill `values`; return in how many steps.
 
     An index of a hundred thousand files waits for this loop: one look at 8 bytes, known from
-    the file before, decides about an element, and often about dozens that follow it. `steps`
-    takes what was looked at, up to the first jump.
+    the file before, decides about an element, and often about dozens that follow it.
     """
-    heads, runs, texts = EXPLICIT, EXPLICIT.runs, TEXTS
-    base, position, last = 0, _START, 0x0001FFFF
+    heads, texts = EXPLICIT, TEXTS
+    base, position, last, steps = 0, START, 0x0001FFFF, 0
     while True:
+        steps += 1
         head = data[position : position + 8]
-        run = runs.get(head)
-        if run is not None and run.first > last and data.startswith(run.data, position):
-            values[run.start : run.stop] = run.values
-            position += len(run.data)
-            last = run.last
-            continue
         tag, length, slot = heads[head]
         if tag <= last:
             if len(data) - position < 12 and base + len(data) < size:
-                return _MORE
+                raise TooShort
             if heads is IMPLICIT or not _turns_implicit(head, last, values):
                 raise Unclear
-            heads, runs = IMPLICIT, IMPLICIT.runs
+            heads = IMPLICIT
             continue
+        if slot == RUN:
+            run = heads.runs.get(data[position : position + KEY])
+            if run is not None and data.startswith(run.data, position):
+                values[run.start : run.stop] = run.values
+                position, last = position + len(run.data), run.last
+                continue
+            slot = heads.alone[head][2]
         last = tag
-        if not base:
-            steps.append((position, heads))
-        if slot >= 0:
-            values[slot] = texts[slot][data[position + 8 : position + length]]
-        elif slot <= LONG:
-            if len(data) - position < 12:
-                return _MORE
-            if slot == PIXEL:
-                _sign_padding(values, heads is IMPLICIT)
-                return base + position
-            position = _after(data, position, heads, 0)
-            if position == _MORE:
-                return _MORE
+        if slot > LONG:
+            if slot >= 0:
+                values[slot] = texts[slot][data[position + 8 : position + length]]
+            position += length
+        elif len(data) - position < 12:
+            raise TooShort
+        elif slot == PIXEL:
+            _sign_padding(values, heads is IMPLICIT)
+            return steps
+        else:
+            position = after(data, position, heads, 0)
             if position > len(data):
-                base += position
-                if base >= size:
-                    raise Unclear
-                data, position = read(base, len(data)), 0
-            continue
-        position += length
+                base, data = _jumped(base + position, size, read, len(data))
+                position = 0
+
+
+def _jumped(base: int, size: int, read: Read, count: int) -> tuple[int, bytes]:
+    """Return where in the file one goes on, and what stands there."""
+    if base >= size:
+        raise Unclear
+    return base, read(base, count)
 
 
 def _turns_implicit(head: bytes, last: int, values: list[str]) -> bool:
@@ -187,61 +178,3 @@ def _sign_padding(values: list[str], implicit: bool) -> None:
     if implicit and values[PADDING] and values[_REPRESENTATION] == "1":
         number = int(values[PADDING])
         values[SIGNED] = str(number - 65536 if number > 32767 else number)
-
-
-def _after(data: bytes, position: int, heads: Heads, depth: int) -> int:
-    """Return where an element of 32-bit length ends (PS3.5 7.1.2, 7.1.3)."""
-    start = position + (8 if heads is IMPLICIT else 12)
-    if start > len(data):
-        return _MORE
-    (length,) = LENGTH(data, start - 4)
-    if length != UNDEFINED:
-        return start + int(length)
-    if heads is not IMPLICIT and data[position + 4 : position + 6] != b"SQ":
-        raise Unclear
-    return _after_sequence(data, start, heads, depth + 1)
-
-
-def _after_sequence(data: bytes, position: int, heads: Heads, depth: int) -> int:
-    """Return where a sequence of undefined length ends (PS3.5 7.5.2), or `_MORE`."""
-    if depth > _DEPTH:
-        raise Unclear
-    while position != _MORE:
-        item = data[position : position + 8]
-        if len(item) < 8:
-            return _MORE
-        if item == _SEQUENCE_END:
-            return position + 8
-        if item[:4] != _ITEM:
-            raise Unclear
-        (length,) = LENGTH(item, 4)
-        position += 8
-        end = -1 if length == UNDEFINED else position + int(length)
-        position = _after_item(data, position, end, heads, depth)
-    return _MORE
-
-
-def _after_item(data: bytes, position: int, end: int, heads: Heads, depth: int) -> int:
-    """Return where an item ends, at `end` or, of undefined length (-1), past its delimiter.
-
-    pydicom reads what is in it, and would run past the end of an item that its elements do
-    not fill: so each is looked at.
-    """
-    while position != end:
-        head = data[position : position + 8]
-        if head == _ITEM_END and end < 0:
-            return position + 8
-        _, length, slot = heads[head]
-        if slot <= LONG:
-            position = _after(data, position, heads, depth)
-            if position == _MORE:
-                return _MORE
-        elif length:
-            position += length
-        elif len(head) < 8:
-            return _MORE
-        else:
-            raise Unclear
-        if position > end >= 0:
-            raise Unclear
-    return position

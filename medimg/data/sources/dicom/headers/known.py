@@ -10,7 +10,7 @@ from medimg.data.sources.dicom.headers.tags import COLUMNS
 Columns = dict[str, list[str]]
 
 
-def picked(columns: Columns, rows: Sequence[int]) -> Columns:
+def picked(columns: Mapping[str, Sequence[str]], rows: Sequence[int]) -> Columns:
     """Return some rows of a table, in the order of `rows`."""
     if len(rows) < 2:
         return {name: [column[row] for row in rows] for name, column in columns.items()}

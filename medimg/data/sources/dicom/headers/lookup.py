@@ -6,9 +6,7 @@ once is looked up, never worked out again.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from itertools import pairwise
 from struct import Struct
 from typing import NamedTuple
 
@@ -17,13 +15,18 @@ from medimg.data.sources.dicom.headers.tags import KEPT, PIXELS, SLOT, SPECIFIC_
 SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 UNDEFINED = 0xFFFFFFFF
+#: Where the elements begin, behind preamble and prefix (PS3.10 7.1).
+START = 132
 LENGTH = Struct("<L").unpack_from
 
 # The values of a walk: one text a kept element, then two that are needed on the way.
 SIGNED, CHARACTER_SET = len(KEPT), len(KEPT) + 1
 PADDING = SLOT[KEPT["PixelPaddingValue"].tag]
-# In place of a slot: an element to step over, one of 32-bit length, the pixels.
-STEP, LONG, PIXEL = -1, -2, -3
+# In place of a slot: an element to step over, one that a run may begin with, one of 32-bit
+# length, the pixels.
+STEP, RUN, LONG, PIXEL = -1, -2, -3, -4
+#: How many bytes of a run say which one it may be.
+KEY = 96
 
 #: Character sets in which the bytes of ASCII mean ASCII (PS3.3 C.12.1.1.2); ISO_IR 13 is not
 #: among them: it has a yen sign where the backslash is.
@@ -45,7 +48,8 @@ _SEQUENCES = frozenset(
     }
 )
 _LARGE = 4096
-_REMEMBERED = 100_000
+#: Heads, or texts of one kind; runs.
+_REMEMBERED, _RUNS = 100_000, 2_000
 
 #: Tag, length of the element with its first 8 bytes, slot.
 Head = tuple[int, int, int]
@@ -60,7 +64,6 @@ class Run(NamedTuple):
     """A stretch of elements that two files shared, byte for byte, and the texts of its slots."""
 
     data: bytes
-    first: int
     last: int
     start: int
     stop: int
@@ -76,8 +79,10 @@ class Heads(dict[bytes, Head]):
     def __init__(self, understand: Callable[[int, bytes], Head]) -> None:
         super().__init__()
         self._understand = understand
-        #: What an element begins with -> the run that begins with it.
+        #: The first bytes of a run -> the run.
         self.runs: dict[bytes, Run] = {}
+        #: What a run begins with -> what it is by itself, for there `RUN` is the slot.
+        self.alone: dict[bytes, Head] = {}
 
     def __missing__(self, head: bytes) -> Head:
         if len(head) < 8:
@@ -90,6 +95,17 @@ class Heads(dict[bytes, Head]):
             self.clear()
         self[head] = known
         return known
+
+    def add_run(self, run: Run) -> None:
+        """Have a run looked for wherever an element begins as it does."""
+        if len(self.runs) >= _RUNS:
+            self.update(self.alone)
+            self.runs.clear()
+            self.alone.clear()
+        head = run.data[:8]
+        tag, length, _ = self.alone.setdefault(head, self[head])
+        self[head] = (tag, length, RUN)
+        self.runs[run.data[:KEY]] = run
 
 
 def _explicit_head(tag: int, head: bytes) -> Head:
@@ -175,56 +191,5 @@ def _texts() -> list[Texts]:
     return [*kept, Texts(_number("<h")), Texts(_character_set)]
 
 
-class Learner:
-    """Finds the runs of the files that come next in what two files before them shared."""
-
-    #: A file that was walked in more steps than this is learnt from; shorter runs save nothing.
-    MANY, SHORTEST = 32, 3
-    _MOST_PAUSE = 256
-
-    def __init__(self) -> None:
-        self._before: frozenset[bytes] = frozenset()
-        self._pause = self._left = 0
-
-    def wants(self, steps: int) -> bool:
-        """Whether to learn from a file; where learning never helps, seldom."""
-        if steps <= self.MANY:
-            self._pause = self._left = 0
-            return False
-        self._left -= 1
-        return self._left < 0
-
-    def learn(self, data: bytes, steps: list[tuple[int, Heads]], values: list[str]) -> None:
-        """Make runs of what this file shares with the one that was learnt from before.
-
-        The last step (the pixels, or an element that was jumped over) ends outside `data`.
-        """
-        self._pause = min(2 * self._pause + 1, self._MOST_PAUSE)
-        self._left = self._pause // 4
-        elements = [data[a[0] : b[0]] for a, b in pairwise(steps)]
-        for heads in (EXPLICIT, IMPLICIT):
-            heads.runs.clear()
-            stretch: list[bytes] = []
-            for element, (_, own) in zip(elements, steps, strict=False):
-                if own is heads and element in self._before and own[element[:8]][2] not in _APART:
-                    stretch.append(element)
-                    continue
-                self._add(heads, stretch, values)
-                stretch = []
-            self._add(heads, stretch, values)
-        self._before = frozenset(elements)
-
-    def _add(self, heads: Heads, stretch: list[bytes], values: list[str]) -> None:
-        if len(stretch) < self.SHORTEST:
-            return
-        first, last = heads[stretch[0][:8]][0], heads[stretch[-1][:8]][0]
-        start, stop = bisect_left(_TAGS, first), bisect_right(_TAGS, last)
-        run = Run(b"".join(stretch), first, last, start, stop, values[start:stop])
-        heads.runs[stretch[0][:8]] = run
-
-
-#: Padding may fill another slot than its own.
-_APART = (PADDING, SIGNED)
-_TAGS = [kept.tag for kept in KEPT.values()]
 _VRS = [*(kept.vr for kept in KEPT.values()), "SS", "CS"]
 EXPLICIT, IMPLICIT, TEXTS = Heads(_explicit_head), Heads(_implicit_head), _texts()

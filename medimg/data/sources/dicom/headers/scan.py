@@ -9,10 +9,13 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from itertools import islice
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
 from medimg.data.sources.dicom.headers.found import (
+    File,
+    Stamps,
     is_local,
     promises_archive,
     promises_dicom,
@@ -20,7 +23,8 @@ from medimg.data.sources.dicom.headers.found import (
     stamp_digest,
 )
 from medimg.data.sources.dicom.headers.known import Columns, Known, picked
-from medimg.data.sources.dicom.headers.tags import COLUMNS, plain
+from medimg.data.sources.dicom.headers.references import broken
+from medimg.data.sources.dicom.headers.tags import COLUMNS
 from medimg.errors import PixelError
 from medimg.files import printable
 from medimg.progress import Progress
@@ -29,6 +33,9 @@ __all__ = ["Scan", "scan", "stamp_digest"]
 
 #: Files of one task: enough that handing it over costs nothing beside reading them.
 BATCH = 512
+#: The time limit of one file that is read alone, in seconds: in a batch that took too long most
+#: are sound, and where many hang nobody should wait for each as for a batch.
+_ALONE = 20.0
 #: Tasks that wait for a worker, or for the parent, at any time.
 _AHEAD = 32
 
@@ -55,14 +62,8 @@ class Scan(NamedTuple):
 class Submits(Protocol):
     """What a scan wants of `pool.Pool`."""
 
-    def submit(self, task: dict[str, Any]) -> Future[Any]:
+    def submit(self, task: dict[str, Any], *, seconds: float | None = None) -> Future[Any]:
         """Queue a task; the answer's `value` is what the operation returned."""
-
-
-class _File(NamedTuple):
-    source: str
-    path: str
-    member: str | None
 
 
 def scan(
@@ -71,6 +72,7 @@ def scan(
     *,
     files: Iterable[str] | None = None,
     known: Mapping[str, Sequence[str]] | None = None,
+    stamps: Stamps | None = None,
 ) -> Scan:
     """Read the headers of all DICOM files below a folder.
 
@@ -86,6 +88,8 @@ def scan(
     known : mapping of columns, optional
         A table of an earlier scan: rows whose file has the same size and modification time are
         taken from it, unread.
+    stamps : Stamps, optional
+        Takes the stamps of all that is below `root`, as it was before it was read.
 
     Raises
     ------
@@ -93,9 +97,22 @@ def scan(
         No worker can be started. Whatever is wrong with a file is a refusal.
     """
     reading = _Reading(os.fspath(root), pool, Known(known))
-    reading.read(list(reading.find() if files is None else reading.named(files)))
+    reading.read(reading.find(stamps) if files is None else reading.named(files))
     reading.check_directories()
     return reading.result()
+
+
+#: Batches that wait, and those that are being read.
+_Batches = deque[list[File]]
+_Running = deque[tuple[list[File], Future[Any]]]
+
+
+def _batched(files: Iterable[File]) -> Iterator[list[File]]:
+    """Yield files in batches that grow, so that few files are shared among the workers too."""
+    rest, seen = iter(files), 0
+    while batch := list(islice(rest, max(8, min(BATCH, seen // 8)))):
+        seen += len(batch)
+        yield batch
 
 
 class _Reading:
@@ -107,20 +124,16 @@ class _Reading:
         self._unchanged: list[int] = []
         self._refusals: dict[str, PixelError] = {}
         self._others: list[str] = []
-        self._directories: list[_File] = []
+        self._directories: list[File] = []
         self._archives: dict[str, list[str]] = {}
 
-    def find(self) -> Iterator[_File]:
-        """Yield the files below the root that must be read, sorted by source."""
-        names: list[str] = []
-        for name, entry in regular_files(self._root, self._refuse):
+    def find(self, stamps: Stamps | None) -> Iterator[File]:
+        """Yield the files below the root that must be read."""
+        for name, entry in regular_files(self._root, self._refuse, stamps):
             if not self._known or not self._is_known(name, entry):
-                names.append(name)
-        names.sort()
-        for name in names:
-            yield _File(name, name, None)
+                yield File(name, name, None)
 
-    def named(self, sources: Iterable[str]) -> Iterator[_File]:
+    def named(self, sources: Iterable[str]) -> Iterator[File]:
         """Yield the files of sources; a ``#`` may be part of a name that is there."""
         for source in sorted(set(sources)):
             if printable(source) != source:
@@ -131,9 +144,9 @@ class _Reading:
             path, mark, member = source.rpartition("#")
             place = f"{self._root}/{source}"
             if mark and not os.path.lexists(place):
-                yield _File(source, path, member)
+                yield File(source, path, member)
             elif not self._known or not self._is_known(source, place):
-                yield _File(source, source, None)
+                yield File(source, source, None)
 
     def _is_known(self, name: str, entry: os.DirEntry[str] | str) -> bool:
         try:
@@ -151,30 +164,42 @@ class _Reading:
     def _refuse(self, source: str, error: PixelError) -> None:
         self._refusals[printable(source)] = error
 
-    def read(self, files: list[_File]) -> None:
-        """Read files, and the members of the archives among them."""
-        size = max(1, min(BATCH, -(-len(files) // 8)))
-        batches = deque(files[i : i + size] for i in range(0, len(files), size))
-        running: deque[tuple[list[_File], Future[Any]]] = deque()
-        with Progress("reading headers", len(files), "files") as progress:
-            try:
-                while batches or running:
-                    while batches and len(running) < _AHEAD:
-                        batch = batches.popleft()
-                        running.append((batch, self._submit("headers", [f[1:] for f in batch])))
-                    batch, future = running.popleft()
-                    more = self._settle(batch, future)
-                    batches.extendleft(reversed(more))
-                    progress.total += sum(map(len, more))
-                    progress.advance(len(batch))
-            finally:
-                for _, future in running:
-                    future.cancel()
+    def read(self, files: Iterable[File]) -> None:
+        """Read files, and the members of the archives among them.
+
+        The workers begin while the folder is still walked.
+        """
+        batches, running = _Batches(), _Running()
+        try:
+            for batch in _batched(files):
+                batches.append(batch)
+                self._hand_out(batches, running)
+            self._collect(batches, running)
+        finally:
+            for _, future in running:
+                future.cancel()
+
+    def _hand_out(self, batches: _Batches, running: _Running) -> None:
+        while batches and len(running) < _AHEAD:
+            batch = batches.popleft()
+            running.append((batch, self._submit("headers", [file[1:] for file in batch])))
+
+    def _collect(self, batches: _Batches, running: _Running) -> None:
+        total = sum(map(len, batches)) + sum(len(batch) for batch, _ in running)
+        with Progress("reading headers", total, "files") as progress:
+            while running:
+                batch, future = running.popleft()
+                more = self._settle(batch, future)
+                batches.extendleft(reversed(more))
+                self._hand_out(batches, running)
+                progress.total += sum(map(len, more))
+                progress.advance(len(batch))
 
     def _submit(self, operation: str, files: Sequence[tuple[Any, ...]]) -> Future[Any]:
-        return self._pool.submit({"op": operation, "root": self._root, "files": files})
+        task = {"op": operation, "root": self._root, "files": files}
+        return self._pool.submit(task, seconds=_ALONE if len(files) == 1 else None)
 
-    def _settle(self, batch: list[_File], future: Future[Any]) -> list[list[_File]]:
+    def _settle(self, batch: list[File], future: Future[Any]) -> list[list[File]]:
         """Take the answer to a batch; return what is to be read because of it."""
         try:
             value = future.result().value
@@ -192,7 +217,7 @@ class _Reading:
         opened = [self._open(batch[n], mtime, members) for n, mtime, members in value["archives"]]
         return [part for parts in opened for part in parts]
 
-    def _add(self, value: dict[str, Any], files: list[_File]) -> None:
+    def _add(self, value: dict[str, Any], files: list[File]) -> None:
         """Append the columns of a batch."""
         if not files:
             return
@@ -202,7 +227,7 @@ class _Reading:
         for name, lines in value["lines"].items():
             self._columns[name].extend(lines.split("\n"))
 
-    def _add_other(self, file: _File) -> None:
+    def _add_other(self, file: File) -> None:
         if promises_dicom(file.member or file.path):
             remedy = "leave it out, or convert it to DICOM"
             error = PixelError("unknown_format", "the file is no DICOM", remedy=remedy)
@@ -210,18 +235,21 @@ class _Reading:
         else:
             self._others.append(file.source)
 
-    def _open(self, file: _File, mtime_ns: int, members: list[list[Any]]) -> list[list[_File]]:
+    def _open(self, file: File, mtime_ns: int, members: list[list[Any]]) -> list[list[File]]:
         """Return the members of an archive that must be read."""
         if not promises_archive(file.path):
             self._add_other(file)
             return []
         wanted = []
         for name, size in sorted(members):
-            member = _File(f"{file.source}#{name}", file.path, name)
+            member = File(f"{file.source}#{name}", file.path, name)
             if not is_local(name):
                 remedy = "pack the archive again"
                 error = PixelError("not_permitted", "a member outside its archive", remedy=remedy)
                 self._refuse(member.source, error)
+            elif name.lower().endswith(".zip"):
+                what = "an archive within an archive"
+                self._refuse(member.source, PixelError("unsupported", what, remedy="unpack it"))
             elif not self._known or not self._is_unchanged(member.source, size, mtime_ns):
                 wanted.append(member)
         self._archives[file.source] = [f"{file.source}#{name}" for name, _ in members]
@@ -239,31 +267,8 @@ class _Reading:
             except PixelError as error:
                 self._refuse(f"{file.source}#references", error)
                 continue
-            for number, components in enumerate(value["references"]):
-                self._check_reference(file, number, components, there)
-
-    def _check_reference(
-        self, file: _File, number: int, components: list[str], there: set[str]
-    ) -> None:
-        if not is_local("/".join(components)) or any("/" in part for part in components):
-            error = PixelError(
-                "not_permitted",
-                "the directory references a file outside its folder",
-                remedy="copy the medium again, with its DICOMDIR",
-            )
-            self._refuse(f"{file.source}#reference {number}", error)
-            return
-        cut = max(file.source.rfind("/"), len(file.path) if file.member is not None else -1) + 1
-        source = file.source[:cut] + plain("/".join(components))
-        if source in there or source.lower() in there:
-            return
-        if file.member is not None or not os.path.lexists(f"{self._root}/{source}"):
-            error = PixelError(
-                "not_found",
-                "the directory references a file that is not there",
-                remedy="copy the medium again; files are missing",
-            )
-            self._refuse(source, error)
+            for source, why in broken(value["references"], file, self._root, there):
+                self._refuse(source, why)
 
     def _sources(self) -> list[str]:
         earlier = self._known.columns["source"]

@@ -19,6 +19,12 @@ from medimg.data.manifest import plain_id
 from medimg.data.options import IndexOptions
 from medimg.data.sources import table
 from medimg.data.sources.dicom.index.cases import Unit
+from medimg.data.sources.dicom.index.frames import (
+    frame_counts,
+    is_there,
+    read_frames,
+    refuse_from_one,
+)
 from medimg.data.sources.dicom.index.key import Key, find_key
 from medimg.data.sources.dicom.index.match import NONE, SEVERAL, Match, plain_ids
 from medimg.data.sources.dicom.index.visits import (
@@ -53,6 +59,8 @@ class Joined(NamedTuple):
     key : Key
     label : tuple of str
         The columns of the labels.
+    frame : str or None
+        The column of the frames that rows mean; None where a row means whole files.
     """
 
     rows: list[int]
@@ -61,6 +69,7 @@ class Joined(NamedTuple):
     unmatched: list[Unmatched]
     key: Key
     label: tuple[str, ...]
+    frame: str | None
 
 
 def join(
@@ -90,7 +99,7 @@ def join(
         The key, or what it holds, is not plain; options that do not fit it.
     LabelError
         Nothing matches; rows that mean one case disagree; an id stands for several patients,
-        or for several studies where nobody says which is meant.
+        or for several studies where nobody says which is meant; frames are numbered from 1.
     """
     key = find_key(sheet, columns, options, root, path)
     _check_options(options, key.what)
@@ -98,12 +107,15 @@ def join(
     labels = table.read_labels(
         sheet, table.Columns(key.column, label, None, None, None, None), options, str(path)
     )
-    live = sorted({member for unit in units for member in unit.members})
-    match, reasons = _narrowed(key, sheet, columns, live, options, path)
+    match, reasons = _narrowed(key, sheet, columns, options, path)
+    rest = sheet.drop(columns=[key.column, *label])
+    column, frames = read_frames(rest, options, str(path))
+    there = frame_counts(units, match)
+    refuse_from_one(match, frames, there, f"{path}: column {column}")
     folded = _Folded(sheet, labels.targets, options, str(path))
-    rows = _label(units, match, folded, _frames(sheet, options))
-    unmatched = _unmatched(key._replace(match=match), sheet, columns, live, reasons)
-    return Joined(rows, folded.sheet(), labels, unmatched, key, label)
+    rows = _label(units, match, folded, frames)
+    left = _unmatched(key._replace(match=match), sheet, columns, there, reasons, frames)
+    return Joined(rows, folded.sheet(), labels, left, key, label, column)
 
 
 def _check_options(options: IndexOptions, what: str) -> None:
@@ -122,28 +134,23 @@ def _narrowed(
     key: Key,
     sheet: pd.DataFrame,
     columns: Mapping[str, Sequence[str]],
-    live: Sequence[int],
     options: IndexOptions,
     path: Path,
 ) -> tuple[Match, dict[int, str]]:
-    """Return what rows and instances mean, once no id means several patients or studies."""
+    """Return what rows and instances mean, once no id means several patients or studies.
+
+    All instances count, also those left out and refused: a row may be of one of them.
+    """
     name = f"{path}: column {key.column}"
     if key.what in ("AccessionNumber", "PatientID"):
-        refuse_namesakes(key.match, columns, live, key.what, name)
+        refuse_namesakes(key.match, columns, key.what, name)
     if key.what != "PatientID" or options.all_studies:
         return key.match, {}
     if options.key_date is None or options.within is None:
-        refuse_several_studies(key.match, columns, live, name)
+        refuse_several_studies(key.match, columns, name)
         return key.match, {}
     dates = list(sheet[table.there(sheet, options.key_date, "key_date", str(path))])
-    return nearest_studies(key.match, columns, live, dates, int(options.within[:-1]), str(path))
-
-
-def _frames(sheet: pd.DataFrame, options: IndexOptions) -> list[str]:
-    """Return the frame that each row means; blank: all of them."""
-    if options.unit != "frame" or "frame" not in sheet:
-        return [""] * len(sheet)
-    return [cell.strip() for cell in sheet["frame"]]
+    return nearest_studies(key.match, columns, dates, int(options.within[:-1]), str(path))
 
 
 class _Folded:
@@ -214,8 +221,11 @@ def _label(
     labelled = []
     for unit in units:
         numbers = {match.instances[member] for member in unit.members}
-        found = {first.get((n, unit.frame), first.get(n, NONE)) for n in numbers} - {NONE}
-        labelled.append(folded.first(found) if found else NONE)
+        found = {first.get(n, NONE) for n in numbers}
+        if unit.frame:
+            found = {first.get((n, unit.frame), first.get(n, NONE)) for n in numbers}
+        found.discard(NONE)
+        labelled.append(folded.first(found) if len(found) > 1 else max(found, default=NONE))
     return labelled
 
 
@@ -223,13 +233,17 @@ def _unmatched(
     key: Key,
     sheet: pd.DataFrame,
     columns: Mapping[str, Sequence[str]],
-    live: Sequence[int],
+    there: Mapping[int, int],
     reasons: Mapping[int, str],
+    frames: Sequence[str],
 ) -> list[Unmatched]:
     """Return the rows that label no case, each with its reason."""
     match = key.match
-    used = {match.instances[member] for member in live}
-    left = [row for row, number in enumerate(match.rows) if number < 0 or number not in used]
+    left = [
+        row
+        for row, (number, frame) in enumerate(zip(match.rows, frames, strict=True))
+        if number not in there or (frame and not is_there(frame, there[number]))
+    ]
     if not left:
         return []
     meant = {number: instance for instance, number in enumerate(match.instances)}
@@ -239,6 +253,8 @@ def _unmatched(
         number, cell = match.rows[row], cells[row]
         if row in reasons:
             found.append(Unmatched(row, reasons[row]))
+        elif number in there:
+            found.append(Unmatched(row, "no such frame", meant[number]))
         elif number >= 0:
             reason = "its scan is no case: refused, left out or no image"
             found.append(Unmatched(row, reason, meant[number]))

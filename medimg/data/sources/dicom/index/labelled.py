@@ -31,9 +31,14 @@ _OF_TABLES = (
 )
 _WAYS = (
     "give a table (--labels L.csv), say where the class stands in the names of the files "
-    "(--label-from-name REGEX), or sort them into one subfolder a class; scans to predict need none"
+    "(--label-from-name REGEX), or sort them into one subfolder a class; scans to predict need "
+    "no labels and no index: medimg predict BUNDLE FOLDER"
 )
 Columns = Mapping[str, Sequence[str]]
+
+
+class NoLabels(DataError):
+    """Nobody says what the classes of the cases are; the files are accounted for all the same."""
 
 
 class Labelled(NamedTuple):
@@ -107,7 +112,8 @@ def _from_table(
     pairs = [(unit, row) for unit, row in zip(units, joined.rows, strict=True) if row >= 0]
     kept = [unit for unit, _ in pairs]
     rows = np.array([row for _, row in pairs], np.intp)
-    rest = joined.sheet.drop(columns=[joined.key.column, *joined.label])
+    used = [joined.key.column, *joined.label, *([joined.frame] if joined.frame else [])]
+    rest = joined.sheet.drop(columns=used)
     own: dict[str, list[str]] = {}
     split = table.one_column(rest, "split", options.split, name, optional=True)
     if split is not None:
@@ -184,7 +190,7 @@ def _from_folders(units: Sequence[Unit], columns: Columns, options: IndexOptions
     found = [{class_and_split(path, splits == tops)[1:] for path in own} for own in paths]
     names = {label for own in found for label, _ in own}
     if "" in names or len(names) < 2 or (splits and splits != tops):
-        raise DataError(f"no labels for {len(units)} cases", remedy=_WAYS)
+        raise NoLabels(f"no labels for {len(units)} cases", remedy=_WAYS)
     _require_one(found, "folders")
     pairs = [own.pop() for own in found]
     _refuse_patients(units, [label for label, _ in pairs], columns["PatientID"])
@@ -198,7 +204,7 @@ def _refuse_patients(units: Sequence[Unit], labels: Sequence[str], patients: Seq
     if all(patient for _, patient in pairs) and (
         len(pairs) == len({label for label, _ in pairs}) == len({patient for _, patient in pairs})
     ):
-        raise DataError(
+        raise NoLabels(
             f"no labels for {len(units)} cases: each of {len(pairs)} folders holds one patient",
             remedy=_WAYS,
         )

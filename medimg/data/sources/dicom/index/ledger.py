@@ -15,7 +15,7 @@ from medimg.data.sources.dicom.index.join import Unmatched
 from medimg.data.sources.dicom.index.labelled import Labelled
 from medimg.data.sources.dicom.index.metadata import metadata
 from medimg.errors import PixelError, Refusal
-from medimg.privacy import load_key, pseudonym
+from medimg.privacy import load_key, pseudonym, pseudonyms
 
 #: What a file is to an index, in `instances.csv`.
 CASE, LOCALIZER, NO_IMAGE, NO_DICOM, LEFT_OUT, NO_LABEL = (
@@ -60,16 +60,20 @@ class Ledger:
         for row in rows:
             self.roles[row] = role
 
-    def case_id(self, source: str, suffix: str = "", frame: str = "") -> str:
-        """Return the keyed pseudonym of a case, or of a refused file."""
-        return pseudonym(self._key, "case", source, suffix, frame)
+    def file_id(self, source: str) -> str:
+        """Return the keyed pseudonym of a file that is no case."""
+        return pseudonym(self._key, "file", source)
 
     def manifest(self, cases: Labelled) -> Manifest:
         """Return the manifest of cases; their instances get its ids."""
         first = [unit.members[0] for unit in cases.units]
         sources = self.columns["source"]
         units = list(zip(first, cases.units, strict=True))
-        ids = [self.case_id(sources[row], unit.suffix, unit.frame) for row, unit in units]
+        # Names of files repeat from one export to the next, UIDs within one: both belong to an id.
+        uids = self.columns["SOPInstanceUID"]
+        ids = pseudonyms(
+            self._key, [("case", sources[r], uids[r], u.suffix, u.frame) for r, u in units]
+        )
         self._place(cases.units, ids)
         studies = self.columns["StudyInstanceUID"]
         frame = {
@@ -122,7 +126,7 @@ class Ledger:
         refusals = []
         identities: Columns = {name: [] for name in ("case_id", "source", *COLUMNS)}
         for source, row, error in sorted(rows, key=lambda one: one[0]):
-            case_id = self.case_id(source)
+            case_id = self.file_id(source)
             refusals.append(Refusal.of(error, case_id, "", "index", self._root, source))
             identities["case_id"].append(case_id)
             identities["source"].append(source)
@@ -132,15 +136,17 @@ class Ledger:
 
     def unmatched(self, unmatched: Sequence[Unmatched]) -> Columns:
         """Return the rows of labels that label no case, as numbers: they may hold names."""
-        sources = self.columns["source"]
         return {
             "row": [str(one.row + 2) for one in unmatched],
             "reason": [one.reason for one in unmatched],
             "case_id": [
-                "" if one.instance is None else self.case_id(sources[one.instance])
-                for one in unmatched
+                "" if one.instance is None else self._id(one.instance) for one in unmatched
             ],
         }
+
+    def _id(self, row: int) -> str:
+        """Return the pseudonym of an instance: that of its case, or that of its file."""
+        return self._ids[row] or self.file_id(self.columns["source"][row])
 
 
 def patient_ids(columns: Mapping[str, Sequence[str]], rows: Sequence[int]) -> list[str]:

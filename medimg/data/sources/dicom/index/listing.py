@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 from medimg.data.manifest import Manifest
 from medimg.data.options import IndexOptions
+from medimg.data.sources.dicom.headers.found import Stamps
 from medimg.data.sources.dicom.headers.head import is_dicom
 from medimg.data.sources.dicom.headers.scan import scan
 from medimg.data.sources.dicom.headers.tags import COLUMNS
 from medimg.data.sources.dicom.index import labelled, where
-from medimg.data.sources.dicom.index.cases import make_units
+from medimg.data.sources.dicom.index.cases import Unit, make_units
+from medimg.data.sources.dicom.index.labelled import Labelled
 from medimg.data.sources.dicom.index.ledger import LEFT_OUT, LOCALIZER, NO_LABEL, Columns, Ledger
 from medimg.data.sources.dicom.pool import shared_pool
 from medimg.data.sources.formats import DICOM, sniff
@@ -49,6 +51,10 @@ class Indexed(NamedTuple):
         The rows of the labels that label no case, by number; None without such a table.
     notes : tuple of str
         What to tell: counts, never an id or a name.
+    digest : str
+        The `stamp_digest` of the folder as it was read; blank of files and other formats.
+    problem : DataError or None
+        Why there is no manifest, where the files are not to blame.
     """
 
     manifest: Manifest | None
@@ -57,6 +63,8 @@ class Indexed(NamedTuple):
     identities: Columns
     unmatched: Columns | None = None
     notes: tuple[str, ...] = ()
+    digest: str = ""
+    problem: DataError | None = None
 
     def require(self) -> Manifest:
         """Return the manifest.
@@ -64,10 +72,12 @@ class Indexed(NamedTuple):
         Raises
         ------
         DataError
-            No file became a case.
+            No file became a case, or there are no labels.
         """
         if self.manifest is not None:
             return self.manifest
+        if self.problem is not None:
+            raise self.problem
         roles = Counter(self.instances.get("role", ()))
         if self.refusals and not roles[NO_LABEL] + roles[LEFT_OUT]:
             raise NothingReadable(self.refusals)
@@ -115,21 +125,23 @@ def index_dicom(
     conditions = [where.parse(text, ("source", *COLUMNS)) for text in options.where]
     labelled.check_options(options, labels)
     root = root.absolute()  # the workers stand elsewhere
-    found = scan(root, shared_pool(), files=files, known=known)
     own = {os.path.relpath(path.absolute(), root) for path in skip}
+    stamps = Stamps(own)
+    found = scan(root, shared_pool(), files=files, known=known, stamps=stamps)
     found = found._replace(others=[source for source in found.others if source not in own])
     ledger = Ledger(root, found, where.keep(found.columns, conditions))
     made = make_units(found.columns, ledger.images(), options.unit or "image")
     ledger.refuse(made.refused)
     ledger.mark(made.localizers, LOCALIZER)
-    cases = None
+    cases, problem = None, _left_out(found.columns, conditions)
     if made.units and space is not None:
         cases = labelled.unlabelled(made.units, space)
     elif made.units:
-        cases = labelled.label(made.units, found.columns, options, root, labels)
-        kept = {member for unit in cases.units for member in unit.members}
-        named = {member for unit in made.units for member in unit.members}
-        ledger.mark(sorted(named - kept), NO_LABEL)
+        try:
+            cases = labelled.label(made.units, found.columns, options, root, labels)
+        except labelled.NoLabels as error:
+            problem = error
+        ledger.mark(_without_label(made.units, cases), NO_LABEL)
     manifest = ledger.manifest(cases) if cases and cases.units else None
     refusals, identities = ledger.refusals()
     unmatched = None if cases is None or cases.unmatched is None else cases.unmatched
@@ -140,7 +152,29 @@ def index_dicom(
         identities,
         None if unmatched is None else ledger.unmatched(unmatched),
         () if cases is None else cases.notes,
+        "" if files is not None else stamps.digest(),
+        problem,
     )
+
+
+def _left_out(
+    columns: Mapping[str, Sequence[str]], conditions: Sequence[where.Condition]
+) -> DataError | None:
+    """Return the error of conditions that leave out all images."""
+    images = [row for row, kind in enumerate(columns["kind"]) if kind == "image"]
+    blame = where.to_blame(columns, conditions, images)
+    if not blame:
+        return None
+    return DataError(
+        f"no file is a case: {blame} ({len(images):,} left out)",
+        remedy="correct it, or leave it out",
+    )
+
+
+def _without_label(units: Sequence[Unit], cases: Labelled | None) -> list[int]:
+    """Return the instances of the units that became no case."""
+    kept = {member for unit in cases.units for member in unit.members} if cases else set()
+    return sorted({member for unit in units for member in unit.members} - kept)
 
 
 def holds_dicom(place: Path) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from medimg.data.sources.dicom.headers.known import picked
 from medimg.data.sources.dicom.headers.tags import COMPUTED, KEPT
 
 #: The columns of metadata of a DICOM manifest, in order: what filters and audits look at.
@@ -35,6 +36,18 @@ _FORMS = {
     "DA": re.compile(r"(\d{8})?"),
     **dict.fromkeys(_NUMBERS, re.compile(f"({NUMBER.pattern})?")),
 }
+#: Elements of closed lists -> their values: these go into predictions.
+_CLOSED = {
+    # PS3.3 C.7.3.1.1.1, images alone, and those of older editions.
+    "Modality": re.compile(
+        "(AR|BI|BMD|CF|CP|CR|CS|CT|DD|DF|DG|DM|DX|EC|EPS|ES|FA|FS|GM|IO|IVOCT|IVUS|KER|LEN|LP|LS|"
+        "MA|MG|MR|MS|NM|OAM|OCT|OP|OPM|OPR|OPT|OPTBSV|OPTENF|OPV|OSS|OT|PT|PX|REG|RF|RG|RTDOSE|"
+        "RTIMAGE|SC|SEG|SM|ST|TG|US|VA|VF|VL|XA|XC)?"
+    ),
+    "PatientSex": re.compile("[MFO]?"),
+    "Laterality": re.compile("[RLUB]?"),
+    "ImageLaterality": re.compile("[RLUB]?"),
+}
 _LINE = re.compile(r"[^\x00-\x1f\x7f]*")
 
 
@@ -50,15 +63,16 @@ def metadata(
     cases : sequence of sequence of int (N,)
         The instances of each case; where they differ in a value, the case has none.
     """
-    first = [members[0] for members in cases]
     several = [(n, members) for n, members in enumerate(cases) if len(members) > 1]
+    first = picked({name: columns[name] for name in METADATA}, [members[0] for members in cases])
     found = {}
-    for keyword in METADATA:
-        column, form = columns[keyword], _FORMS.get(KEPT[keyword].vr, _LINE)
-        formed = {text: _formed(text, form) for text in set(column)}
+    for keyword, raw in first.items():
+        column = columns[keyword]
+        form = _CLOSED.get(keyword) or _FORMS.get(KEPT[keyword].vr, _LINE)
+        formed = {text: _formed(text, form) for text in set(raw)}
         if not any(formed.values()):
             continue
-        texts = [formed[column[row]] for row in first]
+        texts = list(map(formed.__getitem__, raw))
         for number, members in several:
             if any(column[row] != column[members[0]] for row in members):
                 texts[number] = ""

@@ -13,15 +13,13 @@ _DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ].*)?")
 Columns = Mapping[str, Sequence[str]]
 
 
-def refuse_namesakes(
-    match: Match, columns: Columns, live: Sequence[int], what: str, name: str
-) -> None:
+def refuse_namesakes(match: Match, columns: Columns, what: str, name: str) -> None:
     """Refuse an id under which several issuers or, of an accession, several patients stand.
+
+    Instances that are no case count too: a label may be theirs.
 
     Parameters
     ----------
-    live : sequence of int
-        The instances of cases.
     what : str
         The element that the ids are of.
 
@@ -33,24 +31,26 @@ def refuse_namesakes(
     for element in ("IssuerOfPatientID", "PatientID"):
         if element == what:
             continue
-        count = sum(n > 1 for n in _distinct(match, columns[element], live))
+        count = sum(n > 1 for n in _distinct(match, columns[element]))
         if count:
             raise LabelError(
                 f"{name}: {count} values of {what} stand under several {element}",
-                remedy="join by StudyInstanceUID, or take the scans of one alone: "
-                f"--where {element}=...",
+                remedy="join by StudyInstanceUID, or index the files of each in a folder of "
+                "their own",
             )
 
 
-def refuse_several_studies(match: Match, columns: Columns, live: Sequence[int], name: str) -> None:
+def refuse_several_studies(match: Match, columns: Columns, name: str) -> None:
     """Refuse patients of several studies: nobody said which of them a label is of.
+
+    Studies without a case count too: a label may be theirs.
 
     Raises
     ------
     LabelError
         With how many patients these are.
     """
-    counts = [n for n in _distinct(match, columns["StudyInstanceUID"], live) if n > 1]
+    counts = [n for n in _distinct(match, columns["StudyInstanceUID"]) if n > 1]
     if counts:
         raise LabelError(
             f"{name}: {len(counts)} patients have several studies (up to {max(counts)})",
@@ -59,21 +59,22 @@ def refuse_several_studies(match: Match, columns: Columns, live: Sequence[int], 
         )
 
 
-def _distinct(match: Match, column: Sequence[str], live: Sequence[int]) -> list[int]:
+def _distinct(match: Match, column: Sequence[str]) -> list[int]:
     """Return how many values the instances of each thing that a row means have."""
     named = set(match.rows)
     values: dict[int, set[str]] = {}
-    for instance in live:
-        number = match.instances[instance]
+    for number, value in zip(match.instances, column, strict=True):
         if number >= 0 and number in named:
-            values.setdefault(number, set()).add(column[instance])
+            values.setdefault(number, set()).add(value)
     return [len(found) for found in values.values()]
 
 
 def nearest_studies(
-    match: Match, columns: Columns, live: Sequence[int], cells: Sequence[str], days: int, name: str
+    match: Match, columns: Columns, cells: Sequence[str], days: int, name: str
 ) -> tuple[Match, dict[int, str]]:
     """Narrow rows that mean patients to the study that lies nearest to their date.
+
+    A study without a case may be that one: its label is of no other study.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def nearest_studies(
     LabelError
         A cell that is no date.
     """
-    studies = _studies(match, columns, live)
+    studies = _studies(match, columns)
     instances = [NONE] * len(match.instances)
     dated: dict[int, list[tuple[date, int]]] = {}
     for study, ((patient, _), (members, when)) in enumerate(studies.items()):
@@ -125,26 +126,25 @@ def _nearest(studies: Sequence[tuple[date, int]], when: date | None, days: int) 
 
 
 def _studies(
-    match: Match, columns: Columns, live: Sequence[int]
+    match: Match, columns: Columns
 ) -> dict[tuple[int, str], tuple[list[int], date | None]]:
     """Return (patient, study) -> its instances and its date; None where they disagree on it."""
     members: dict[tuple[int, str], list[int]] = {}
-    for instance in live:
-        patient = match.instances[instance]
+    for instance, patient in enumerate(match.instances):
         if patient >= 0:
             key = (patient, columns["StudyInstanceUID"][instance])
             members.setdefault(key, []).append(instance)
     found = {}
     for key, own in members.items():
         days = {columns["StudyDate"][instance] for instance in own} - {""}
-        found[key] = (own, _parsed(days.pop()) if len(days) == 1 else None)
+        found[key] = (own, parse_date(days.pop()) if len(days) == 1 else None)
     return found
 
 
 def _date(cell: str, row: int, name: str) -> date | None:
     if not cell.strip():
         return None
-    found = _parsed(cell)
+    found = parse_date(cell)
     if found is None:
         raise LabelError(
             f"{name}: row {row + 2} holds no date", remedy="write dates as 2024-01-31 or 20240131"
@@ -152,7 +152,8 @@ def _date(cell: str, row: int, name: str) -> date | None:
     return found
 
 
-def _parsed(text: str) -> date | None:
+def parse_date(text: str) -> date | None:
+    """Return the day of ``2024-01-31`` or ``20240131``, a time behind it aside; else None."""
     parts = _DATE.fullmatch(text.strip())
     try:
         return date(*map(int, parts.groups())) if parts else None

@@ -9,8 +9,8 @@ import pydicom
 from numpy.typing import NDArray
 
 from medimg.data.sources.dicom.pixels.elements import has, header
-from medimg.data.sources.dicom.pixels.image import ImagePixel
-from medimg.data.sources.dicom.pixels.lut import Lut, look_up, read_lut
+from medimg.data.sources.dicom.pixels.image import PALETTE, ImagePixel
+from medimg.data.sources.dicom.pixels.lut import Lut, look_up, lut_descriptor, read_lut
 from medimg.data.sources.dicom.pixels.segmented import read_segmented
 
 _CHANNELS = ("Red", "Green", "Blue")
@@ -44,6 +44,16 @@ def to_rgb(values: NDArray[Any], photometric: str, bits: int) -> NDArray[Any]:
     rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
     found: NDArray[Any] = np.clip(np.rint(rgb), 0, top).astype(values.dtype)
     return found
+
+
+def has_sign(dataset: pydicom.Dataset, image: ImagePixel) -> bool:
+    """Return whether colours that PixelRepresentation calls signed are so.
+
+    RGB and YBR never are: their lowest value is the least of a colour (C.7.6.3.1.2). Indices of
+    a palette are where it begins below 0 (C.7.6.3.1.5).
+    """
+    descriptor = "RedPaletteColorLookupTableDescriptor"
+    return image.photometric == PALETTE and lut_descriptor(dataset, descriptor, signed=True)[0] < 0
 
 
 def has_palette(dataset: pydicom.Dataset) -> bool:

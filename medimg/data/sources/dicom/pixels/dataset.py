@@ -31,7 +31,7 @@ EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 _TRANSFER_SYNTAX = 0x00020010
 #: A small deflated file may still inflate to this: a blank picture packs 1000 to 1.
 _INFLATED_FLOOR = 64 << 20
-_NUMBER = re.compile(r"[-+0-9.eE\\ ]{1,64}|[0-9A-Z_]{1,16}")
+_NUMBER = re.compile(r"[-+0-9.eE\\ ]{1,64}")
 
 
 class PixelElement(NamedTuple):
@@ -123,7 +123,7 @@ def corrupt(why: str) -> PixelError:
 
 
 def shown(value: object) -> str:
-    """Return a header's value as a message may show it: numbers and codes, never free text."""
+    """Return a header's value as a message may show it: numbers, never text."""
     text = str(value)
     return text if _NUMBER.fullmatch(text) else f"(a text of {len(text)} characters)"
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 import re
 from functools import cache
+from io import BytesIO
+from struct import unpack_from
 from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.charset import default_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.filereader import read_sequence
 from pydicom.tag import BaseTag
 
 from medimg.errors import PixelError
@@ -165,14 +169,53 @@ def code(dataset: pydicom.Dataset, keyword: str) -> str:
 
 
 def items(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
-    """Return the items of a sequence; [] where it is absent or empty (PS3.5 7.5)."""
+    """Return the items of a sequence; [] where it is absent or empty (PS3.5 7.5).
+
+    One that somebody copied without knowing it stands as UN: its items are in implicit little
+    endian (PS3.5 6.2.2), or as they were before.
+
+    Raises
+    ------
+    PixelError
+        ``header``: there is something, and it is no sequence.
+    """
     tag = _tag(keyword)
-    if tag not in dataset:
+    raw: Any = dataset.get_item(tag)
+    if raw is None:
         return []
-    value = dataset[tag].value
-    if not isinstance(value, pydicom.Sequence):
-        return []
-    return list(value)
+    value = raw.value
+    if isinstance(value, bytes):
+        if not value:
+            return []
+        unknown = raw.VR == "UN"
+        if raw.VR not in ("SQ", "UN", None) or not _are_items(
+            value, little=unknown or raw.is_little_endian
+        ):
+            raise header(f"{keyword} is no sequence")
+        if unknown:
+            # Told that it is explicit, pydicom looks, item by item.
+            return list(read_sequence(BytesIO(value), False, True, len(value), default_encoding))
+        value = dataset[tag].value
+    if isinstance(value, pydicom.Sequence):
+        return list(value)
+    if value:
+        raise header(f"{keyword} is no sequence")
+    return []
+
+
+def _are_items(value: bytes, *, little: bool) -> bool:
+    """Return whether bytes are items one after the other, up to the first of undefined length."""
+    position = 0
+    while position < len(value):
+        if position + 8 > len(value):
+            return False
+        group, element, length = unpack_from("<HHL" if little else ">HHL", value, position)
+        if group != 0xFFFE or element not in (0xE000, 0xE0DD):
+            return False
+        if element == 0xE0DD or length == 0xFFFFFFFF:
+            return True
+        position += 8 + length
+    return position == len(value)
 
 
 def words(dataset: pydicom.Dataset, keyword: str, *, little: bool) -> NDArray[np.uint16] | None:

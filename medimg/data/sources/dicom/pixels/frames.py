@@ -9,9 +9,14 @@ import pydicom
 from numpy.typing import NDArray
 
 from medimg.data.options import DicomPixels
-from medimg.data.sources.dicom.pixels.colour import has_palette, through_palette, to_rgb
+from medimg.data.sources.dicom.pixels.colour import (
+    has_palette,
+    has_sign,
+    through_palette,
+    to_rgb,
+)
 from medimg.data.sources.dicom.pixels.dataset import Parsed
-from medimg.data.sources.dicom.pixels.decode import decode
+from medimg.data.sources.dicom.pixels.decode import Decoded, decode
 from medimg.data.sources.dicom.pixels.functional import (
     FrameGeometry,
     Groups,
@@ -24,6 +29,7 @@ from medimg.data.sources.dicom.pixels.output import Scene
 from medimg.data.sources.dicom.pixels.padding import padding_span, padding_step, valid_pixels
 from medimg.data.sources.dicom.pixels.stored import stored_values
 from medimg.data.sources.dicom.pixels.transform import Transform, apply_modality, with_meaning
+from medimg.errors import PixelError
 
 
 class Frames(NamedTuple):
@@ -87,12 +93,7 @@ def frames_of(
     groups = functional_groups(dataset, image.frames)
     decoded = decode(parsed, image, numbers)
     steps = [decoded.how]
-    if decoded.signed and not image.signed and image.is_grey:
-        # Only values that had a sign make a signed JPEG 2000 stream, and the stream is what
-        # decodes the pixels where the header contradicts it (PS3.5 8.2.4).
-        image = image._replace(signed=True)
-        steps.append("signed, as the codestream says and PixelRepresentation does not")
-    stored = stored_values(decoded.words, image, decoded.precision, lossy=decoded.lossy)
+    stored, image = _stored(dataset, decoded, image, steps)
     geometry = tuple(frame_geometry(dataset, groups, number) for number in numbers)
     bits = image.bits
     if image.is_grey:
@@ -118,6 +119,36 @@ def frames_of(
     )
 
 
+def _stored(
+    dataset: pydicom.Dataset, decoded: Decoded, image: ImagePixel, steps: list[str]
+) -> tuple[NDArray[Any], ImagePixel]:
+    """Return the stored values, and the image with the bits and the sign that they really have.
+
+    Add the steps where these are not what the header says.
+    """
+    if decoded.signed and not image.signed and image.is_grey:
+        # Only values that had a sign make a signed JPEG 2000 stream, and the stream is what
+        # decodes the pixels where the header contradicts it (PS3.5 8.2.4).
+        image = image._replace(signed=True)
+        steps.append("signed, as the codestream says and PixelRepresentation does not")
+    if image.signed and not image.is_grey and not has_sign(dataset, image):
+        image = image._replace(signed=False)
+        steps.append("colours read as unsigned, which PixelRepresentation denies")
+    stored = stored_values(
+        decoded.words,
+        image,
+        decoded.precision,
+        lossy=decoded.lossy,
+        stream_signed=decoded.signed,
+    )
+    bits = decoded.precision
+    if bits < image.bits:
+        steps.append(f"the codestream has {bits} bits where BitsStored is {image.bits}")
+        signed = image.signed and decoded.signed
+        image = image._replace(bits=bits, high_bit=bits - 1, signed=signed)
+    return stored, image
+
+
 def _meaning(
     parsed: Parsed,
     image: ImagePixel,
@@ -131,8 +162,10 @@ def _meaning(
     dataset = parsed.dataset
     span = padding_span(dataset, image)
     valid = valid_pixels(stored, span)
-    if span is not None and valid is not None:
-        steps.append(padding_step(span))
+    padding = "" if span is None else padding_step(span, image, found=valid is not None)
+    if padding:
+        steps.append(padding)
+    _check_finite(stored, valid)
     if has_palette(dataset):
         steps.append("supplemental palette left out: grey values (PS3.3 C.7.6.19)")
     transforms = tuple(
@@ -156,6 +189,21 @@ def _meaning(
             valid = np.ones(stored.shape, np.bool_) if valid is None else valid
             valid[index] &= inside
     return valid, transforms, values
+
+
+def _check_finite(stored: NDArray[Any], valid: NDArray[np.bool_] | None) -> None:
+    """Refuse NaN and infinity outside of the padding: windows and tables would give them greys."""
+    if stored.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(stored)
+    if valid is not None:
+        bad &= valid
+    if bad.any():
+        raise PixelError(
+            "not_finite",
+            f"{int(bad.sum())} pixels are NaN or infinite",
+            remedy="mask or repair them; they would poison a training",
+        )
 
 
 def _rule(transform: Transform) -> str:

@@ -6,21 +6,27 @@ data set itself, as in the classic objects.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 import pydicom
+from pydicom.tag import BaseTag, Tag
 
-from medimg.data.sources.dicom.pixels.elements import has, header, items, numbers
+from medimg.data.sources.dicom.pixels.elements import header, items, numbers
 from medimg.errors import PixelError
 
 
 class Groups(NamedTuple):
-    """The items of the functional groups: one shared, one a frame; both may be absent."""
+    """The items of the functional groups: one shared, one a frame; both may be absent.
+
+    `owned` are the macros that any frame has of its own.
+    """
 
     shared: pydicom.Dataset | None
     per_frame: list[pydicom.Dataset]
     frames: int
+    owned: frozenset[BaseTag]
 
     def macro(self, keyword: str, frame: int) -> pydicom.Dataset | None:
         """Return the item of a functional group macro that speaks of one frame.
@@ -28,16 +34,19 @@ class Groups(NamedTuple):
         Raises
         ------
         PixelError
-            ``header``: frames have their own, but there is not one item a frame.
+            ``header``: frames have their own, but this one has none, or there is not one item a
+            frame (C.7.6.16.1.1).
         """
-        if any(has(item, keyword) for item in self.per_frame[frame : frame + 1]):
-            if len(self.per_frame) != self.frames:
-                raise header(f"{len(self.per_frame)} functional groups for {self.frames} frames")
-            found = items(self.per_frame[frame], keyword)
+        own = Tag(keyword) in self.owned
+        if own and len(self.per_frame) != self.frames:
+            raise header(f"{len(self.per_frame)} functional groups for {self.frames} frames")
+        for holder in (self.per_frame[frame] if own else None, self.shared):
+            found = items(holder, keyword) if holder is not None else []
             if found:
                 return found[0]
-        found = items(self.shared, keyword) if self.shared is not None else []
-        return found[0] if found else None
+        if own:
+            raise header(f"a frame has no {keyword}, and other frames have their own")
+        return None
 
 
 class FrameGeometry(NamedTuple):
@@ -52,10 +61,17 @@ class FrameGeometry(NamedTuple):
 
 
 def functional_groups(dataset: pydicom.Dataset, frames: int) -> Groups:
-    """Return the functional groups of a data set of `frames` frames."""
+    """Return the functional groups of a data set of `frames` frames.
+
+    Raises
+    ------
+    PixelError
+        ``header``: what stands there are no sequences.
+    """
     shared = items(dataset, "SharedFunctionalGroupsSequence")
     per_frame = items(dataset, "PerFrameFunctionalGroupsSequence")
-    return Groups(shared[0] if shared else None, per_frame, frames)
+    owned = {tag for item in per_frame for tag, element in item.items() if element.value}
+    return Groups(shared[0] if shared else None, per_frame, frames, frozenset(owned))
 
 
 def frame_geometry(dataset: pydicom.Dataset, groups: Groups, frame: int) -> FrameGeometry:
@@ -103,14 +119,23 @@ def _along_grid(
     orientation: tuple[float, ...],
     frame: int,
 ) -> tuple[float, ...] | None:
-    """Return the position of a frame of a dose grid whose offsets are relative (first is 0)."""
+    """Return the position of a frame of a dose grid (C.8.8.3.2).
+
+    Offsets that begin with 0 go along the normal (form a); those that begin with the third
+    value of the position are such values themselves, of transverse planes (form b).
+    """
     try:
         offsets = numbers(dataset, "GridFrameOffsetVector")
     except PixelError:
         return None
     if not offsets:
         return position
-    if frame >= len(offsets) or offsets[0] != 0:
+    if frame >= len(offsets):
         return None
     normal = np.cross(orientation[:3], orientation[3:])
-    return tuple(float(v) for v in np.asarray(position) + offsets[frame] * normal)
+    if offsets[0] == 0:
+        return tuple(float(v) for v in np.asarray(position) + offsets[frame] * normal)
+    transverse = math.isclose(abs(normal[2]), 1, abs_tol=1e-4)
+    if transverse and math.isclose(offsets[0], position[2], abs_tol=1e-3):
+        return *position[:2], offsets[frame]
+    return None

@@ -23,7 +23,13 @@ class Lut(NamedTuple):
 
 
 def read_lut(
-    dataset: pydicom.Dataset, descriptor: str, data: str, *, signed: bool, little: bool
+    dataset: pydicom.Dataset,
+    descriptor: str,
+    data: str,
+    *,
+    signed: bool,
+    little: bool,
+    reach: tuple[float, float] | None = None,
 ) -> Lut:
     """Return the table of two elements.
 
@@ -34,6 +40,9 @@ def read_lut(
     signed : bool
         Whether the input of the table is signed: the first mapped value is read so, whatever
         its VR.
+    reach : (low, high), optional
+        What the input can be: where the table lies there in the other reading of its first
+        mapped value alone, that counts.
 
     Raises
     ------
@@ -41,6 +50,9 @@ def read_lut(
         ``header``: missing, too short, or entries beyond the bits that the descriptor names.
     """
     first, count, bits = lut_descriptor(dataset, descriptor, signed=signed)
+    if reach is not None and not _overlap(first, count, reach):
+        other = lut_descriptor(dataset, descriptor, signed=not signed)[0]
+        first = other if _overlap(other, count, reach) else first
     found = words(dataset, data, little=little)
     if found is None:
         raise header(f"{data} is missing")
@@ -54,6 +66,10 @@ def read_lut(
     if int(table.max()) >= 1 << bits:
         raise header(f"{data} has entries of more than {bits} bits")
     return Lut(first, table, bits)
+
+
+def _overlap(first: int, count: int, reach: tuple[float, float]) -> bool:
+    return first <= reach[1] and first + count - 1 >= reach[0]
 
 
 def tables(dataset: pydicom.Dataset, sequence: str) -> list[pydicom.Dataset]:

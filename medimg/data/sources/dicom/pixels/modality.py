@@ -8,10 +8,14 @@ from medimg.data.options import Use
 from medimg.data.sources.dicom.pixels.elements import code, header, number
 from medimg.data.sources.dicom.pixels.functional import Groups
 from medimg.data.sources.dicom.pixels.image import ImagePixel
+from medimg.data.sources.dicom.pixels.kinds import modality_lut_is_aside, modality_of
 from medimg.data.sources.dicom.pixels.lut import read_lut, tables
 from medimg.data.sources.dicom.pixels.realworld import real_world
+from medimg.data.sources.dicom.pixels.stored import stored_range
 from medimg.data.sources.dicom.pixels.transform import Linear, Transform, known_units, linear
 from medimg.errors import PixelError
+
+_ASIDE = "it leads back to X-ray intensity (PS3.3 C.8.7.1.1.2)"
 
 
 def modality_transform(
@@ -29,7 +33,8 @@ def modality_transform(
     no other meaning, PS3.3 A.75); Pixel Value Transformation of the functional groups
     (C.7.6.16.2.9); the modality LUT sequence; rescale slope and intercept (C.11.1);
     DoseGridScaling (C.8.8.3). Real world values of other objects are a second reading beside
-    the first and are left out.
+    the first and are left out, and so is the modality LUT of angiography, unless a transform
+    is required.
 
     Raises
     ------
@@ -39,13 +44,21 @@ def modality_transform(
     """
     if use == "never":
         return Transform(None, "stored", "modality transform left out")
+    found = real_world(dataset, groups, frame, image) or _pixel_value_transformation(
+        dataset, groups, frame
+    )
+    if found is not None:
+        return found
+    table = tables(dataset, "ModalityLUTSequence")
+    aside = bool(table) and use != "require" and modality_lut_is_aside(dataset)
     found = (
-        real_world(dataset, groups, frame, image)
-        or _pixel_value_transformation(dataset, groups, frame)
-        or _modality_lut(dataset, image, little=little)
+        (_modality_lut(table[0], image, little=little) if table and not aside else None)
         or _rescale(dataset, _units_of(dataset))
         or _dose(dataset)
     )
+    if aside:
+        found = found or Transform(None, "stored", "stored values")
+        return found._replace(step=f"modality LUT left out: {_ASIDE}; {found.step}")
     if found is not None:
         return found
     if use == "require":
@@ -74,13 +87,17 @@ def _pixel_value_transformation(
     return _rescale(item, known_units(code(item, "RescaleType")) or _units_of(dataset))
 
 
-def _modality_lut(dataset: pydicom.Dataset, image: ImagePixel, *, little: bool) -> Transform | None:
+def _modality_lut(item: pydicom.Dataset, image: ImagePixel, *, little: bool) -> Transform:
     """Return the modality LUT (C.11.1.1): its first mapped value is a stored value."""
-    found = tables(dataset, "ModalityLUTSequence")
-    if not found:
-        return None
-    lut = read_lut(found[0], "LUTDescriptor", "LUTData", signed=image.signed, little=little)
-    units = known_units(code(found[0], "ModalityLUTType")) or "rescaled"
+    lut = read_lut(
+        item,
+        "LUTDescriptor",
+        "LUTData",
+        signed=image.signed,
+        little=little,
+        reach=stored_range(image),
+    )
+    units = known_units(code(item, "ModalityLUTType")) or "rescaled"
     return Transform(lut, units, f"modality LUT of {len(lut.table)} entries ({units})")
 
 
@@ -100,4 +117,4 @@ def _units_of(dataset: pydicom.Dataset) -> str:
     units = known_units(code(dataset, "RescaleType")) or known_units(code(dataset, "Units"))
     if units:
         return units
-    return "HU" if code(dataset, "Modality") == "CT" else "rescaled"
+    return "HU" if modality_of(dataset) == "CT" else "rescaled"

@@ -1,7 +1,9 @@
 """From values with a meaning to an array with a nominal range: VOI, range, polarity, padding.
 
-The range is a window, a declared one, that of CT, percentiles of MR, NM and PT, or what the
-stored bits can mean; never the picture's own minimum and maximum.
+The range is a window, a declared one, that of CT, percentiles of MR, NM and PT, or, of values
+without units, what the stored bits can mean. Values in units have no range of their bits: these
+differ from file to file, and one value would get several greys. It is never the picture's own
+minimum and maximum, with one exception: those of MR, NM and PT whose percentiles coincide.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import pydicom
 from numpy.typing import NDArray
 
 from medimg.data.options import DicomPixels, Use
-from medimg.data.sources.dicom.pixels.elements import code
 from medimg.data.sources.dicom.pixels.functional import Groups
 from medimg.data.sources.dicom.pixels.image import ImagePixel
+from medimg.data.sources.dicom.pixels.kinds import modality_of
 from medimg.data.sources.dicom.pixels.polarity import inversion, inverted
 from medimg.data.sources.dicom.pixels.transform import Transform, nominal_range
 from medimg.data.sources.dicom.pixels.voi import Voi, apply_voi, voi_transform
@@ -25,6 +27,8 @@ from medimg.errors import PixelError
 CT_RANGE = (-1024.0, 3071.0)
 _BY_PERCENTILES = ("MR", "NM", "PT")
 _NO_VOI = ("CT", *_BY_PERCENTILES)
+_NO_UNITS = ("stored", "US", "rescaled")
+_REMEDY = "declare preprocess.dicom.range"
 
 
 class Scene(NamedTuple):
@@ -95,7 +99,7 @@ def voi_of(scene: Scene, options: DicomPixels) -> Voi | None:
     PixelError
         ``no_voi`` or ``header``.
     """
-    by_modality: Use = "never" if code(scene.dataset, "Modality") in _NO_VOI else "if-present"
+    by_modality: Use = "never" if modality_of(scene.dataset) in _NO_VOI else "if-present"
     return voi_transform(
         scene.dataset,
         scene.groups,
@@ -115,7 +119,8 @@ def range_of(
     Raises
     ------
     PixelError
-        ``no_modality``: a CT without its rescale. ``no_range``: floats or wide integers.
+        ``no_modality``: a CT without its rescale. ``no_range``: a CT that is not in HU, floats,
+        wide integers, or values in units.
     """
     return chosen_range(values, valid, scene, options) or stored_range_of(scene)
 
@@ -128,9 +133,9 @@ def chosen_range(
     Raises
     ------
     PixelError
-        ``no_modality``: a CT without its rescale.
+        ``no_modality``: a CT without its rescale. ``no_range``: a CT that is not in HU.
     """
-    modality = code(scene.dataset, "Modality")
+    modality = modality_of(scene.dataset)
     units = scene.transform.units
     if options.range is not None:
         low, high = options.range
@@ -144,13 +149,11 @@ def chosen_range(
             "a CT image without rescale slope and intercept: its values are no HU",
             remedy="declare dicom.range in stored values, or set dicom.modality to never",
         )
-    found = (
-        _percentiles(values, valid, options.percentiles) if modality in _BY_PERCENTILES else None
-    )
-    if found is None:
+    if modality == "CT" and options.modality != "never":
+        raise PixelError("no_range", f"a CT image in {units}, which is not HU", remedy=_REMEDY)
+    if modality not in _BY_PERCENTILES:
         return None
-    (a, b), (low, high) = options.percentiles, found
-    return Range(low, high, f"range from percentiles {a:g} and {b:g}: [{low:g}, {high:g}] {units}")
+    return _percentiles(values, valid, options.percentiles, units)
 
 
 def stored_range_of(scene: Scene) -> Range:
@@ -159,29 +162,54 @@ def stored_range_of(scene: Scene) -> Range:
     Raises
     ------
     PixelError
-        ``no_range``: floats or wide integers.
+        ``no_range``: floats, wide integers, or values in units that are no constant MR, NM or
+        PT.
     """
+    units = scene.transform.units
+    if units not in _NO_UNITS and modality_of(scene.dataset) not in _BY_PERCENTILES:
+        raise PixelError(
+            "no_range",
+            f"values in {units} without a window: what the bits of a file hold is no range that "
+            "all images share",
+            remedy=_REMEDY,
+        )
     nominal = nominal_range(scene.transform, scene.image)
     if nominal is None or not nominal[0] < nominal[1]:
         raise PixelError(
             "no_range",
             f"{'floats' if scene.image.is_float else f'{scene.image.bits} bits'} without a window "
             "have no range that all images share",
-            remedy="declare dicom.range",
+            remedy=_REMEDY,
         )
     low, high = nominal
-    return Range(low, high, f"range of what is stored: [{low:g}, {high:g}] {scene.transform.units}")
+    return Range(low, high, f"range of what is stored: [{low:g}, {high:g}] {units}")
 
 
 def _percentiles(
-    values: NDArray[Any], valid: NDArray[np.bool_] | None, percent: tuple[float, float]
-) -> tuple[float, float] | None:
-    """Return the percentiles of the valid pixels; None of a constant picture."""
+    values: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    percent: tuple[float, float],
+    units: str,
+) -> Range | None:
+    """Return the percentiles of the valid pixels; None of a constant picture.
+
+    Where they coincide, as where hardly anything is not background, both ends widen to the
+    lowest and the highest valid pixel.
+    """
     shown = values if valid is None else values[valid]
-    if not shown.size or not np.isfinite(shown).all():
+    if not shown.size:
         return None
-    low, high = (float(v) for v in np.percentile(shown, percent))
-    return (low, high) if low < high else None
+    (a, b), (low, high) = percent, (np.float32(v) for v in np.percentile(shown, percent))
+    how = f"range from percentiles {a:g} and {b:g}"
+    if not low < high:
+        low, high = np.float32(shown.min()), np.float32(shown.max())
+        how = (
+            "range from the lowest and highest pixel, since the percentiles "
+            f"{a:g} and {b:g} coincide"
+        )
+    if not low < high:
+        return None
+    return Range(float(low), float(high), f"{how}: [{low:g}, {high:g}] {units}")
 
 
 def colours_of(rgb: NDArray[Any], bits: int, image: ImagePixel, options: DicomPixels) -> Output:
@@ -201,4 +229,7 @@ def colours_of(rgb: NDArray[Any], bits: int, image: ImagePixel, options: DicomPi
             )
     inversion(pydicom.Dataset(), image, options.polarity)
     high = float((1 << bits) - 1)
-    return Output(rgb.astype(np.float32), 0.0, high, "RGB", (f"range of RGB: [0, {high:g}]",))
+    steps = [f"range of RGB: [0, {high:g}]"]
+    if options.range is not None:
+        steps.append("the declared range has no meaning for colours")
+    return Output(rgb.astype(np.float32), 0.0, high, "RGB", tuple(steps))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from medimg.data.options import DicomPixels
 from medimg.data.pixels import Pixels
 from medimg.data.sources.dicom.pixels.dataset import Parsed, guarded, open_dataset
-from medimg.data.sources.dicom.pixels.elements import code, has
+from medimg.data.sources.dicom.pixels.elements import code, has, numbers
 from medimg.data.sources.dicom.pixels.frames import Frames, frames_of
 from medimg.data.sources.dicom.pixels.image import ImagePixel, image_pixel
 from medimg.data.sources.dicom.pixels.output import colours_of, output_of
@@ -155,7 +155,16 @@ def _opened(data: bytes, options: DicomPixels) -> tuple[Parsed, ImagePixel]:
 def _spacing_steps(
     dataset: pydicom.Dataset, spacing: tuple[float, float] | None
 ) -> tuple[str, ...]:
-    """Say that a spacing was there which is not the patient's (PS3.3 10.7.1.3)."""
-    if spacing is None and has(dataset, "ImagerPixelSpacing"):
+    """Say what is there of a spacing that is not the patient's (PS3.3 10.7.1.3, C.7.6.3.1.7)."""
+    if spacing is not None:
+        return ()
+    if has(dataset, "ImagerPixelSpacing"):
         return ("ImagerPixelSpacing is the detector's: no spacing",)
+    try:
+        aspect = numbers(dataset, "PixelAspectRatio")
+    except PixelError:
+        return ()  # malformed, and no matter for the pixels
+    if len(aspect) == 2 and aspect[0] != aspect[1]:
+        ratio = ":".join(f"{one:g}" for one in aspect)
+        return (f"PixelAspectRatio is {ratio}: pixels that are not square, left as they are",)
     return ()

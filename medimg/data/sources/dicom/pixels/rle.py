@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from itertools import pairwise
 from struct import unpack_from
 
@@ -9,6 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg.data.sources.dicom.pixels.dataset import corrupt
+
+#: By the header of a run (G.3.1): the bytes that it becomes, and those that it takes.
+_MADE = [*range(1, 129), 0, *range(128, 1, -1)]
+_TAKEN = [*range(2, 130), 1, *([2] * 127)]
 
 
 def rle_bytes(frame: bytes, count: int, samples: int, width: int) -> NDArray[np.uint8]:
@@ -45,34 +50,42 @@ def rle_bytes(frame: bytes, count: int, samples: int, width: int) -> NDArray[np.
     planes = np.empty((samples, count, width), np.uint8)
     for number, (start, end) in enumerate(pairwise(ends)):
         sample, significance = divmod(number, width)
-        planes[sample, :, width - 1 - significance] = np.frombuffer(
-            _segment(frame[start:end], count), np.uint8
-        )
+        planes[sample, :, width - 1 - significance] = _segment(frame[start:end], count)
     return planes
 
 
-def _segment(data: bytes, count: int) -> bytearray:
+def _segment(data: bytes, count: int) -> NDArray[np.uint8]:
     """Return the `count` bytes of a PackBits segment (G.3.1); more than that is refused.
 
     A last run may overshoot by the byte that makes an odd row even, and filling may follow.
     """
-    plain = bytearray()
-    position, end = 0, len(data)
-    while len(plain) < count:
-        if position >= end:
-            raise corrupt("an RLE segment ends too early")
-        head = data[position]
-        if head < 128:
-            stop = position + head + 2
-            if stop > end:
-                raise corrupt("an RLE segment ends too early")
-            plain += data[position + 1 : stop]
-            position = stop
-        else:
-            if head > 128:
-                plain += data[position + 1 : position + 2] * (257 - head)
-            position += 2 if head > 128 else 1
-    if len(plain) > count + 1 or data[position:].strip(b"\0\x80"):
+    starts = array("Q")
+    position = made = 0
+    try:
+        while made < count:
+            head = data[position]
+            starts.append(position)
+            made += _MADE[head]
+            position += _TAKEN[head]
+    except IndexError:
+        raise corrupt("an RLE segment ends too early") from None
+    if position > len(data):
+        raise corrupt("an RLE segment ends too early")
+    if made > count + 1 or data[position:].strip(b"\0\x80"):
         raise corrupt("an RLE segment is longer than its frame")
-    del plain[count:]
+    return np.frombuffer(_unpacked(data, np.frombuffer(starts, np.uint64)), np.uint8, count)
+
+
+def _unpacked(data: bytes, starts: NDArray[np.uint64]) -> bytearray:
+    """Return the bytes of runs, each of a header and either one byte or those of the run."""
+    values = np.frombuffer(data, np.uint8)
+    heads = values[starts]
+    lengths = np.array(_MADE)[heads]
+    plain = bytearray(np.repeat(values[starts + 1], lengths))  # but for runs of several bytes
+    several = np.flatnonzero((heads > 0) & (heads < 128))
+    ends = np.cumsum(lengths)[several]
+    for start, length, end in zip(
+        (starts[several] + 1).tolist(), lengths[several].tolist(), ends.tolist(), strict=True
+    ):
+        plain[end - length : end] = data[start : start + length]
     return plain

@@ -11,13 +11,19 @@ from medimg.data.sources.dicom.pixels.image import ImagePixel
 
 
 def stored_values(
-    words: NDArray[Any], image: ImagePixel, precision: int, *, lossy: bool = False
+    words: NDArray[Any],
+    image: ImagePixel,
+    precision: int,
+    *,
+    lossy: bool = False,
+    stream_signed: bool = False,
 ) -> NDArray[Any]:
     """Return the stored values of words: BitsStored bits up to HighBit, and nothing else.
 
     What stands in the other bits (overlays of old files, rubbish) never leaks: PS3.5 8.1.1
     leaves them to whoever wrote the file. Where the values are signed the highest stored bit
-    is the sign, also of a codestream that says it is unsigned: it holds two's complement.
+    is the sign, also of a codestream that says it is unsigned: it holds two's complement. One
+    of fewer bits never reaches that bit, and is positive.
 
     Parameters
     ----------
@@ -29,6 +35,8 @@ def stored_values(
     lossy : bool
         Whether a value beyond BitsStored is an overshoot of lossy compression, which is held
         at the end of the range: masked, the brightest would turn black.
+    stream_signed : bool
+        Whether the codestream says that its words have a sign, which then is their highest bit.
 
     Returns
     -------
@@ -38,11 +46,12 @@ def stored_values(
     if image.is_float:
         return words
     bits, shift = _place(image, precision)
-    if lossy and bits < precision and shift == 0:
+    signed = image.signed and (stream_signed or precision >= image.bits)
+    if lossy and bits < precision and shift == 0 and (stream_signed or (words >> bits).any()):
         low, high = _ends(bits, signed=image.signed)
         held: NDArray[Any] = np.clip(_field(words, precision, 0, signed=image.signed), low, high)
         return held
-    return _field(words, bits, shift, signed=image.signed)
+    return _field(words, bits, shift, signed=signed)
 
 
 def _field(words: NDArray[Any], bits: int, shift: int, *, signed: bool) -> NDArray[Any]:
@@ -55,7 +64,8 @@ def _field(words: NDArray[Any], bits: int, shift: int, *, signed: bool) -> NDArr
         raised: NDArray[Any] = (words << (width - bits - shift)).view(kind)
         values: NDArray[Any] = raised >> (width - bits)
         return values
-    masked: NDArray[Any] = (words >> shift) & words.dtype.type((1 << bits) - 1)
+    moved = words >> shift if shift else words
+    masked: NDArray[Any] = moved & words.dtype.type((1 << bits) - 1)
     return masked
 
 

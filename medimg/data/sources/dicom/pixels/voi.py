@@ -73,16 +73,15 @@ def _table(
     """Return the first VOI LUT (C.11.2.1.1).
 
     Its first mapped value is signed where its input may be: as PixelRepresentation where
-    nothing comes before it, else where the modality transform can give negative values.
+    nothing comes before it, else where the modality transform can give negative values; the
+    other way where the table would lie beyond all input.
     """
     found = tables(item, "VOILUTSequence")
     if not found:
         return None
-    signed = image.signed
-    if transform.rule is not None:
-        ends = nominal_range(transform, image)
-        signed = ends is None or ends[0] < 0
-    lut = read_lut(found[0], "LUTDescriptor", "LUTData", signed=signed, little=little)
+    ends = nominal_range(transform, image)
+    signed = image.signed if transform.rule is None else ends is None or ends[0] < 0
+    lut = read_lut(found[0], "LUTDescriptor", "LUTData", signed=signed, little=little, reach=ends)
     return Voi(lut, f"VOI LUT of {len(lut.table)} entries{_of(len(found))}")
 
 

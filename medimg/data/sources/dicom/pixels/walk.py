@@ -32,6 +32,7 @@ WANTED_TAGS = frozenset(
         0x00200037,  # ImageOrientationPatient
         0x00200052,  # FrameOfReferenceUID
         0x00200100,  # TemporalPositionIdentifier
+        0x00209222,  # DimensionIndexSequence
         0x00409096,  # RealWorldValueMappingSequence
         0x00541001,  # Units
     }

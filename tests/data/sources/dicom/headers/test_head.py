@@ -16,7 +16,7 @@ import pydicom
 import pytest
 from oracles import raw_dicom as raw
 
-from medimg.data.sources.dicom.headers import lookup
+from medimg.data.sources.dicom.headers import head, learn, lookup
 from medimg.data.sources.dicom.headers.by_pydicom import read_header
 from medimg.data.sources.dicom.headers.head import CHUNK, Read, is_dicom, walk
 from medimg.data.sources.dicom.headers.tags import COLUMNS, KEPT, SLOT, plain
@@ -195,6 +195,32 @@ def test_what_an_earlier_file_taught_changes_no_value() -> None:
         values = walked(data)
         assert values == by_dcmread(data)
     assert any(heads.runs for heads in (lookup.EXPLICIT, lookup.IMPLICIT))
+
+
+def test_what_files_of_other_patients_taught_changes_no_value(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lookup, "_RUNS", 12)
+    for heads in (lookup.EXPLICIT, lookup.IMPLICIT):
+        for known in (heads, heads.runs, heads.alone):
+            known.clear()
+    learner = learn.Learner()
+    monkeypatch.setattr(head, "_LEARNER", learner)
+    rng, helped = random.Random(0), 0
+    for number in range(600):
+        patient = rng.randrange(5)
+        private = {0x00091010 + i: (b"LO", b"%d of %d" % (i, patient)) for i in range(50)}
+        elements = raw.image() | private | {0x00100020: (b"LO", b"P%d" % patient)}
+        elements[0x00080018] = (b"UI", b"1.2.%d" % number)
+        elements[0x00181151] = (b"IS", b"%d" % rng.randrange(4))
+        data = raw.file_of(raw.body(elements) + PIXELS)
+        if patient == 0:
+            data = implicit(elements)
+        before = learner._new
+        assert walked(data) == by_dcmread(data)
+        helped += before and not learner._new
+        assert all(len(heads.runs) <= 12 for heads in (lookup.EXPLICIT, lookup.IMPLICIT))
+    assert helped
 
 
 def test_padding_is_signed_as_its_vr_says() -> None:

@@ -17,6 +17,8 @@ from oracles import raw_dicom as raw
 
 from medimg.data.sources.dicom.headers import scan as module
 from medimg.data.sources.dicom.headers.batch import dicomdir, headers
+from medimg.data.sources.dicom.headers.found import File, Stamps
+from medimg.data.sources.dicom.headers.references import broken
 from medimg.data.sources.dicom.headers.scan import Scan, scan, stamp_digest
 from medimg.data.sources.dicom.headers.tags import COLUMNS
 from medimg.data.sources.dicom.pool import Pool
@@ -36,10 +38,12 @@ class Inline:
     def __init__(self, before: Callable[[dict[str, Any]], None] = lambda task: None) -> None:
         self.before = before
         self.asked: list[str] = []
+        self.limits: list[tuple[int, float | None]] = []
 
-    def submit(self, task: dict[str, Any]) -> Future[Any]:
+    def submit(self, task: dict[str, Any], *, seconds: float | None = None) -> Future[Any]:
         future: Future[Any] = Future()
         self.asked += [path for path, _ in task["files"]]
+        self.limits.append((len(task["files"]), seconds))
         try:
             self.before(task)
             ops = {"headers": headers, "dicomdir": dicomdir}
@@ -186,6 +190,33 @@ def test_a_file_that_ends_its_worker_is_listed_alone(tmp_path: Path) -> None:
     assert found.columns["source"] == [n for n in names if n not in ("0007.dcm", "0050.dcm")]
 
 
+def test_files_of_a_batch_that_took_too_long_are_read_alone_and_wait_less(tmp_path: Path) -> None:
+    names = [f"{number:04d}.dcm" for number in range(100)]
+    write(tmp_path, *names)
+
+    def hang(task: dict[str, Any]) -> None:
+        if ["0050.dcm", None] in [list(file) for file in task["files"]]:
+            raise PixelError("time_limit", "it took too long", remedy="look at it")
+
+    pool = Inline(hang)
+    found = scan(tmp_path, pool)
+    assert codes(found) == {"0050.dcm": "time_limit"}
+    assert found.columns["source"] == [name for name in names if name != "0050.dcm"]
+    limits = dict(pool.limits)
+    assert limits.pop(1) == module._ALONE
+    assert set(limits.values()) == {None}
+
+
+def test_stamps_that_a_scan_takes_are_those_of_the_folder(tmp_path: Path) -> None:
+    write(tmp_path, "a/1", "a/2", "a-b/1", "a.dcm", "b/c/1")
+    (tmp_path / "own.csv").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    stamps = Stamps({"own.csv"})
+    found = scan(tmp_path, Inline(), stamps=stamps)
+    assert found.columns["source"] == ["a-b/1", "a.dcm", "a/1", "a/2", "b/c/1"]
+    assert stamps.digest() == stamp_digest(tmp_path, skip={"own.csv"})
+
+
 def test_members_of_archives_are_sources(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("s/2.dcm", slice_(2))
@@ -267,10 +298,8 @@ def test_what_a_directory_references_must_be_there(tmp_path: Path) -> None:
 
 
 def test_names_may_differ_in_case_from_the_directory(tmp_path: Path) -> None:
-    reading = module._Reading(str(tmp_path), Inline(), module.Known(None))
-    file = module._File("cd/dicomdir", "cd/dicomdir", None)
-    reading._check_reference(file, 0, ["IMAGES", "IM1"], {"cd/images/im1"})
-    assert reading.result().refusals == []
+    file = File("cd/dicomdir", "cd/dicomdir", None)
+    assert not list(broken([["IMAGES", "IM1"]], file, str(tmp_path), {"cd/images/im1"}))
 
 
 def test_the_digest_tells_any_change(tmp_path: Path) -> None:
@@ -300,3 +329,25 @@ def test_workers_read_what_one_process_reads(tmp_path: Path) -> None:
     inline = scan(tmp_path, Inline())
     assert found.columns == inline.columns
     assert codes(found) == codes(inline) == {"s1/broken.dcm": "corrupt"}
+
+
+def test_archives_within_archives_and_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    inner = tmp_path / "inner.zip"
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("1.dcm", slice_(1))
+    (tmp_path / "in").mkdir()
+    with zipfile.ZipFile(tmp_path / "in" / "outer.zip", "w") as archive:
+        archive.write(inner, "inner.zip")
+        archive.writestr("2.dcm", slice_(2))
+    with (
+        zipfile.ZipFile(tmp_path / "in" / "twice.zip", "w") as archive,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        archive.writestr("a.dcm", slice_(3))
+        archive.writestr("a.dcm", slice_(4))
+    found = scan(tmp_path / "in", Inline())
+    assert found.columns["source"] == ["outer.zip#2.dcm"]
+    assert {source: error.code for source, error in found.refusals} == {
+        "outer.zip#inner.zip": "unsupported",
+        "twice.zip": "unsupported",
+    }

@@ -28,10 +28,15 @@ def scans(*rows: dict[str, str]) -> dict[str, list[str]]:
 
 
 def joined(
-    text: str, columns: dict[str, list[str]], path: Path = ROOT / "l.csv", **options: Any
+    text: str,
+    columns: dict[str, list[str]],
+    path: Path = ROOT / "l.csv",
+    left_out: tuple[int, ...] = (),
+    **options: Any,
 ) -> Joined:
     chosen = IndexOptions(**options)
-    units = make_units(columns, range(len(columns["source"])), chosen.unit or "image").units
+    rows = [row for row in range(len(columns["source"])) if row not in left_out]
+    units = make_units(columns, rows, chosen.unit or "image").units
     return join(parse_table(text, str(path)), columns, units, chosen, root=ROOT, path=path)
 
 
@@ -194,11 +199,54 @@ def test_rows_may_be_of_frames() -> None:
     assert joined(text, columns, unit="frame").rows == [0, -1, 1, 2, 2]
 
 
+@pytest.mark.parametrize("column", ("frame", "Frame", "FRAME"))
+def test_frames_are_compared_as_whole_numbers_in_a_column_of_any_case(column: str) -> None:
+    columns = scans({"NumberOfFrames": "3"})
+    text = f"path,{column},label\n0.dcm,00,a\n0.dcm,1.0,b\n0.dcm, 2 ,c\n"
+    found = joined(text, columns, unit="frame")
+    assert found.rows == [0, 1, 2]
+    assert found.frame == column
+    assert not found.unmatched
+
+
+def test_rows_of_frames_that_no_file_has_are_listed() -> None:
+    columns = scans({"NumberOfFrames": "3"}, {"NumberOfFrames": "2"}, {"NumberOfFrames": "2"})
+    rows = ("0.dcm,0,a", "0.dcm,3,b", "0.dcm,x,b", "0.dcm,-1,b", "1.dcm,7,b", "2.dcm,,a")
+    text = "\n".join(["path,frame,label", *rows, ""])
+    found = joined(text, columns, unit="frame")
+    assert found.rows == [0, -1, -1, -1, -1, 5, 5]
+    assert reasons(found) == dict.fromkeys((1, 2, 3, 4), "no such frame")
+    assert [one.instance for one in found.unmatched] == [0, 0, 0, 1]
+
+
+def test_frames_numbered_from_one_are_refused() -> None:
+    columns = scans({"NumberOfFrames": "3"}, {"NumberOfFrames": "2"})
+    text = "path,frame,label\n0.dcm,1,a\n0.dcm,2,b\n0.dcm,3,b\n1.dcm,0,a\n"
+    with pytest.raises(LabelError, match=r"1 files .* frames are numbered from 0"):
+        joined(text, columns, unit="frame")
+    assert joined(text.replace("0.dcm,3", "0.dcm,0"), columns, unit="frame").rows[:3] == [2, 0, 1]
+
+
+def test_a_column_of_frames_means_nothing_where_files_are_whole() -> None:
+    found = joined("path,frame,label\n0.dcm,7,a\n1.dcm,9,b\n", scans({}, {}))
+    assert found.rows == [0, 1]
+    assert found.frame is None
+    assert not found.unmatched
+
+
+NO_CASE = "its scan is no case: refused, left out or no image"
+
+
 def test_rows_of_scans_that_are_no_case_are_listed() -> None:
     columns = scans({}, {"NumberOfFrames": "9"})
     found = joined("SOPInstanceUID,label\n1.0,a\n1.1,b\n", columns)
     assert found.rows == [0]
-    assert reasons(found) == {1: "its scan is no case: refused, left out or no image"}
+    assert reasons(found) == {1: NO_CASE}
+
+
+def test_blank_ids_of_cases_match_no_row() -> None:
+    columns = scans({"AccessionNumber": ""}, {"AccessionNumber": "5"})
+    assert reasons(joined("AccessionNumber,label\n5,a\n7,b\n", columns)) == {1: "no such scan"}
 
 
 # ------------------------------------------------------------------------- patients and studies
@@ -227,6 +275,28 @@ def test_the_nearest_study_within_reach_is_meant() -> None:
     assert found.rows == [0, 0, 1, -1]
     assert reasons(found) == {2: "no study of the patient within 10 days"}
     assert joined(text, scans(*VISITS), key_date="day", within="30d").rows == [0, 0, 1, 2]
+
+
+@pytest.mark.parametrize("why", ("left out", "refused"))
+def test_the_label_of_a_nearest_study_without_a_case_is_of_no_other_study(why: str) -> None:
+    frames = {"NumberOfFrames": "9"} if why == "refused" else {}
+    columns = scans(*VISITS[:2], {**VISITS[2], **frames}, VISITS[3])
+    left_out = (2,) if why == "left out" else ()
+    text = "PatientID,day,label\np,20200129,b\nq,20200601,a\n"
+    found = joined(text, columns, left_out=left_out, key_date="day", within="90d")
+    assert found.rows[:2] == [-1, -1]
+    assert reasons(found) == {0: NO_CASE}
+    assert found.unmatched[0].instance == 2
+
+
+def test_studies_and_namesakes_without_a_case_count_too() -> None:
+    with pytest.raises(LabelError, match="1 patients have several studies"):
+        joined("PatientID,label\np,a\nq,b\n", scans(*VISITS), left_out=(2,))
+    issuers = ({"PatientID": "7", "IssuerOfPatientID": issuer} for issuer in "AB")
+    columns = scans(*({**one, "StudyInstanceUID": "1"} for one in issuers), {"PatientID": "8"})
+    with pytest.raises(LabelError, match="several IssuerOfPatientID") as caught:
+        joined("PatientID,label\n7,a\n8,b\n", columns, left_out=(1,))
+    assert "--where" not in caught.value.remedy
 
 
 def test_a_tie_between_studies_is_listed() -> None:

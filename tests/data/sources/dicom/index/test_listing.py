@@ -111,10 +111,13 @@ def test_every_file_is_in_exactly_one_of_the_tables(mixed: Path) -> None:
 
 
 def test_cases_go_by_pseudonyms_and_patients_by_their_headers(mixed: Path) -> None:
-    manifest = list_cases(mixed, mixed.parent / "labels.csv").require()
+    found = list_cases(mixed, mixed.parent / "labels.csv")
+    manifest = found.require()
     key = load_key()
+    uids = dict(zip(found.instances["source"], found.instances["SOPInstanceUID"], strict=True))
     for row in manifest.frame.to_dict("records"):
-        assert row["case_id"] == pseudonym(key, "case", row["source"], "", "")
+        parts = ("case", row["source"], uids[row["source"]], "", "")
+        assert row["case_id"] == pseudonym(key, *parts)
         assert row["patient_id"].startswith("P-")
         assert row["study_id"].startswith("2.25.")
     assert labels_of(manifest) == {
@@ -124,6 +127,15 @@ def test_cases_go_by_pseudonyms_and_patients_by_their_headers(mixed: Path) -> No
         "cd.zip#x/5.dcm": "b",
     }
     assert set(manifest.metadata["Modality"]) == {"CT", "MR"}
+
+
+def test_equal_names_in_two_folders_are_two_cases(tmp_path: Path) -> None:
+    ids = []
+    for number in (1, 2):
+        make_dicom(tmp_path / f"{number}" / "IM0001", PIXELS, patient=f"P-{number}")
+        found = list_cases(tmp_path / f"{number}", label_from_name="(IM)", classes=("IM", "x"))
+        ids.append(found.require().case_id[0])
+    assert ids[0] != ids[1]
 
 
 def test_no_message_names_a_file_or_a_patient(mixed: Path) -> None:
@@ -145,8 +157,8 @@ def test_where_leaves_out_and_lists(mixed: Path) -> None:
     assert found.unmatched["case_id"][0] != ""
     with pytest.raises(UsageError, match="did you mean Modality"):
         list_cases(mixed, mixed.parent / "labels.csv", where="Modalty=CT")
-    with pytest.raises(DataError, match=r"no file is a case: .*left out"):
-        index(mixed, mixed.parent / "labels.csv", where="Modality=XX")
+    with pytest.raises(DataError, match=r"no file is a case: .*'Modality=XX' leaves .*6 left out"):
+        index(mixed, mixed.parent / "labels.csv", where=["Modality=XX", "KVP!=1"])
 
 
 def test_a_series_is_one_row_with_its_files_in_order(tmp_path: Path) -> None:
@@ -185,6 +197,32 @@ def test_frames_are_cases(tmp_path: Path) -> None:
     assert by_frame == {"0": 0, "1": 1, "2": 1}
 
 
+def test_a_column_of_frames_that_is_used_is_neither_left_out_nor_metadata(tmp_path: Path) -> None:
+    scan(tmp_path / "s", "m.dcm", array=np.zeros((3, 8, 8), np.uint16))
+    for column in ("frame", "Frame"):
+        path = table(tmp_path, f"file,{column},label\nm,0,a\nm,1,b\nm,5,b\n")
+        found = list_cases(tmp_path / "s", path, unit="frame")
+        assert not any("left out" in note for note in found.notes)
+        assert "2 of 3 rows" in found.notes[0]
+        assert column not in found.require().metadata
+        assert found.unmatched is not None
+        assert (found.unmatched["row"], found.unmatched["reason"]) == (["4"], ["no such frame"])
+
+
+def test_a_label_of_a_visit_that_is_left_out_is_of_no_other_visit(tmp_path: Path) -> None:
+    for name, day, modality in (("1", "20200101", "CT"), ("2", "20200131", "MR")):
+        extra = {"StudyDate": day}
+        scan(tmp_path / "s", f"{name}.dcm", patient="p", modality=modality, extra=extra)
+    scan(tmp_path / "s", "3.dcm", patient="q", extra={"StudyDate": "20200601"})
+    path = table(tmp_path, "PatientID,day,label\np,2020-01-30,a\nq,2020-06-01,b\n")
+    chosen = {"key_date": "day", "within": "90d", "classes": ("a", "b")}
+    found = list_cases(tmp_path / "s", path, where="Modality=CT", **chosen)
+    assert labels_of(found.require()) == {"3.dcm": "b"}
+    assert roles(found) == {"1.dcm": "no label", "2.dcm": "left out", "3.dcm": "case"}
+    assert found.unmatched is not None
+    assert found.unmatched["reason"] == ["its scan is no case: refused, left out or no image"]
+
+
 # --------------------------------------------------------------------- where the labels come from
 
 
@@ -220,6 +258,10 @@ def test_scans_without_labels_say_the_ways_to_give_them(
     with pytest.raises(DataError, match="no labels for 2 cases") as caught:
         index(tmp_path)
     assert "--label-from-name" in caught.value.remedy
+    assert "medimg predict BUNDLE FOLDER" in caught.value.remedy
+    found = list_cases(tmp_path)
+    assert found.manifest is None
+    assert roles(found) == dict.fromkeys(names, "no label")
     assert len(index(tmp_path, space=SPACE)) == 2
 
 
@@ -341,7 +383,8 @@ def test_scans_to_predict_are_taken_beside_pictures(mixed: Path) -> None:
     found = index_unlabelled([mixed], SPACE)
     assert found.manifest is not None
     sources = set(found.manifest.frame["source"])
-    assert sources == {"a/1.dcm", "a/2.dcm", "b/IM0003", "cd.zip#x/5.dcm", "picture.png"}
+    dicom = {".hidden/4.dcm", "a/1.dcm", "a/2.dcm", "b/IM0003", "cd.zip#x/5.dcm"}
+    assert sources == {*dicom, "picture.png"}
     assert np.isnan(found.manifest.targets).all()
     assert {"picture.png"} == {c for c in found.manifest.case_id if len(c) != 26}
     who = dict(zip(found.identities["case_id"], found.identities["source"], strict=True))
@@ -354,7 +397,6 @@ def test_scans_to_predict_are_taken_beside_pictures(mixed: Path) -> None:
         ("odd\\udcff.dcm", "unsupported"),
     }
     assert sorted(found.passed) == [
-        (".hidden/4.dcm", "hidden"),
         ("cd.zip#x/readme.txt", "not DICOM"),
         ("notes.txt", "not DICOM"),
         ("report.dcm", "no image"),
@@ -398,9 +440,9 @@ def test_unchanged_files_are_not_read_again(
     pool = module.shared_pool()
 
     class Watched:
-        def submit(self, task: dict[str, Any]) -> Any:
+        def submit(self, task: dict[str, Any], **limits: Any) -> Any:
             read.extend(path for path, *_ in task["files"])
-            return pool.submit(task)
+            return pool.submit(task, **limits)
 
     monkeypatch.setattr(module, "shared_pool", Watched)
     second = list_cases(tmp_path, known=known, label_from_name="_([ab])_")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from medimg.data.sources.dicom.headers.tags import COLUMNS
-from medimg.data.sources.dicom.index.where import keep, parse
+from medimg.data.sources.dicom.index.where import keep, parse, to_blame
 from medimg.errors import UsageError
 
 
@@ -31,6 +31,13 @@ def kept(condition: str, *cells: str) -> list[bool]:
         ("PatientID=7", ("7", "007", "7.0"), (1, 0, 0)),
         ("SliceThickness<=1.5", ("1.5", "1.51", "-1", "", "NaN"), (1, 0, 1, 0, 0)),
         ("StudyDate>=2020-02-01", ("20200201", "20200131", "2020", ""), (1, 0, 0, 0)),
+        ("StudyDate<=2020-02-01", ("20200201", "20200202", "2020", "20201345"), (1, 0, 0, 0)),
+        ("StudyDate=2020-01-01", ("20200101", "20200102", ""), (1, 0, 0)),
+        ("StudyDate=20200101", ("20200101", "2020-01-01"), (1, 1)),
+        ("AcquisitionDate!=2020-01-01", ("20200101", "20200102", ""), (0, 1, 1)),
+        ("StudyDate=", ("20200101", ""), (0, 1)),
+        ("StudyDate~^2020", ("20200101", "2019"), (1, 0)),
+        ("Modality==CT", ("CT", "MR"), (1, 0)),
         ("PatientAge>2Y", (), ()),
         ("PatientAge>002Y", ("025M", "003Y", "002Y", "090D", "aged"), (1, 1, 0, 0, 0)),
         ("WindowCenter>30", ("40\\-500", "-500\\40"), (1, 0)),
@@ -65,8 +72,28 @@ def test_several_conditions_hold_together() -> None:
         ("SeriesDescription~(", "unterminated|missing"),
         ("KVP>high", "no order"),
         ("KVP<nan", "no order"),
+        ("Modality!==CT", "no condition"),
+        ("StudyDate=2020-13-45", "no date"),
+        ("StudyDate!=20201345", "no date"),
+        ("StudyDate>=2020-02-30", "no date"),
+        ("StudyDate>2020", "no date"),
+        ("KVP>2020-13-45", "no order"),
     ],
 )
 def test_wrong_condition_is_refused_by_name(condition: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse(condition, COLUMNS)
+
+
+def test_what_leaves_out_everything_is_named() -> None:
+    columns = {"source": ["a", "b"], "Modality": ["CT", "MR"], "KVP": ["80", "120"]}
+
+    def blame(*conditions: str) -> str:
+        return to_blame(columns, [parse(text, COLUMNS) for text in conditions], [0, 1])
+
+    assert blame() == blame("Modality=CT") == blame("Modality=CT", "KVP<100") == ""
+    assert blame("Modality=CT", "KVP=7") == "--where 'KVP=7' leaves out every image"
+    assert blame("Modality=CT", "KVP>100") == (
+        "--where 'Modality=CT' and --where 'KVP>100' together leave out every image"
+    )
+    assert "'KVP=7' and --where 'KVP=8' leave out" in blame("KVP=7", "KVP=8")

@@ -122,8 +122,9 @@ def test_a_number_is_read_or_refused_by_its_keyword(tmp_path: Path) -> None:
         assert text not in caught.value.message
 
 
-def test_messages_show_numbers_and_codes_and_never_a_text() -> None:
+def test_messages_show_numbers_and_never_a_text() -> None:
     assert shown(-12.5) == "-12.5"
-    assert shown("MONOCHROME1") == "MONOCHROME1"
+    assert shown("1E-3") == "1E-3"
+    assert shown("DOE") == "(a text of 3 characters)"
     assert shown("Müller^Anna") == "(a text of 11 characters)"
     assert shown("Doe John") == "(a text of 8 characters)"

@@ -134,6 +134,16 @@ def test_rle_is_unpacked_by_the_book_and_no_further_than_its_frame() -> None:
             rle_bytes(frame + rest, count, 1, 1)
 
 
+def test_rle_runs_of_every_length_and_kind_are_unpacked() -> None:
+    segment, plain = b"", b""
+    for head in (*range(256), *range(255, -1, -1)):
+        body = bytes((head + n) % 251 for n in range(head + 1 if head < 128 else head > 128))
+        segment += bytes([head]) + body
+        plain += body if head < 128 else body * (257 - head)
+    frame = np.array([1, 64, *[0] * 14], "<u4").tobytes() + segment
+    assert rle_bytes(frame, len(plain), 1, 1).tobytes() == plain
+
+
 def test_rle_segments_stand_most_significant_first() -> None:
     header = struct.pack("<16L", 2, 64, 68, *[0] * 13)
     planes = rle_bytes(header + bytes([1, 0x12, 0x34, 128]) + bytes([1, 0x56, 0x78, 128]), 2, 1, 2)

@@ -43,7 +43,10 @@ def test_every_config_trains_on_its_real_data(
         data_root = fetch("digits", tmp_path / "data").parent
     metrics = train(config, tmp_path, data_root, "fit.epochs=1")
     accuracy = metrics["metrics"]["accuracy"]
-    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    if config.stem.startswith("ct_contrast"):  # too few patients for an interval, and it says so
+        assert accuracy["low"] is None and "fewer than ten patients" in accuracy["reason"]
+    else:
+        assert accuracy["low"] < accuracy["value"] < accuracy["high"]
     assert metrics["classes"] != ["0", "1"]
     if "breast" in config.stem:
         assert metrics["positive"] == "malignant"

@@ -105,7 +105,9 @@ def test_interrupted_it_says_how_to_go_on_and_does(work: Path) -> None:
         assert returncode == status, errors
         assert "same command" in errors
         assert "Traceback" not in errors
-    assert "before" in medimg(work, "stopped")
+    said = medimg(work, "stopped")
+    assert f"{COUNT - 2} in all" in said
+    assert f"{COUNT - 2} predicted now" not in said
     assert tables(work / "stopped") == tables(work / "whole")
 
 
@@ -138,7 +140,7 @@ def test_limits_and_settling_give_their_status(work: Path, put: Put) -> None:
         assert "1 left for the next run" in said
         assert "refused" not in said
         said = medimg(work, "whole", "--settle", "0", status=0)
-        assert f"{COUNT - 1} predicted ({COUNT - 2} of them before)" in said
+        assert f"1 predicted now, {COUNT - 1} in all" in said
     finally:
         (work / "scans" / "zzz.png").unlink()
         for name in ("007.png", "150.png"):

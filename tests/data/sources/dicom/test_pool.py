@@ -268,7 +268,8 @@ def test_closing_while_a_worker_starts_is_clean() -> None:
         future = pool.submit({"op": "echo", "say": 1})
         time.sleep(pause)
         pool.close()
-        assert future.cancelled() or isinstance(future.exception(0), CancelledError)
+        with contextlib.suppress(CancelledError):
+            assert future.result(0).value["said"] == 1  # the worker was faster than the pause
     assert children() == before
 
 

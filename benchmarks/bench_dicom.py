@@ -56,13 +56,16 @@ from medimg.errors import PixelError
 Work = Callable[[], Any]
 Times = dict[str, list[float]]
 
+#: The range is declared, since GDCM writes CT as of unspecified units.
+OPTIONS = DicomPixels(range=(-1024, 3071))
 #: Peers of the pixels, in this order.
 PIXEL_PEERS = ("pydicom", "pydicom+modality", "gdcm", "SimpleITK", "MONAI")
 
 
 def through_workers(pool: Pool, paths: Sequence[Path]) -> None:
     """Have all files read in the workers, in order, as the rest of medimg does."""
-    for pixels in read_cases(paths[0].parent, [Case(path.name) for path in paths], pool=pool):
+    cases = [Case(path.name) for path in paths]
+    for pixels in read_cases(paths[0].parent, cases, OPTIONS, pool=pool):
         if isinstance(pixels, PixelError):
             raise pixels
 
@@ -70,7 +73,7 @@ def through_workers(pool: Pool, paths: Sequence[Path]) -> None:
 def in_process(paths: Sequence[Path]) -> None:
     """Read all files without a worker."""
     for path in paths:
-        read_image(read_bytes(str(path), None), "", DicomPixels())
+        read_image(read_bytes(str(path), None), "", OPTIONS)
 
 
 def index(folder: Path, out: Path) -> None:

@@ -129,16 +129,9 @@ def predict_scans(
     chosen = chosen_cases(bundle, unit, where)
     given = given_manifest(paths, bundle, unit, where)
     root = common_folder(paths) if given is None else given.root
-    key, default = load_key(), chosen_cases(bundle, None, ()).unit
-    about = {
-        "bundle_id": bundle.bundle_id,
-        "scans": pseudonym(key, "scans", str(root.resolve())),
-        "keep_ids": keep_ids,
-        "unit": None if chosen.unit == default else chosen.unit,
-        "where": pseudonym(key, "where", *where) if where else None,  # it may name a patient
-    }
+    tied = _tied_to(bundle, root, chosen.unit, where, keep_ids=keep_ids)
     out = Path(out)
-    with claimed(out, about, overwrite=overwrite) as journal:
+    with claimed(out, tied, overwrite=overwrite) as journal:
         if given is None:
             found = cases_below(paths, bundle, root, out, chosen)
         else:
@@ -155,6 +148,20 @@ def predict_scans(
         result = _finish(out, bundle, journal, found, plan, maker, start)
     _judge(result, limit, out)
     return result
+
+
+def _tied_to(
+    bundle: ModelBundle, root: Path, unit: str | None, where: Sequence[str], *, keep_ids: bool
+) -> dict[str, Any]:
+    """Return what an output folder is begun with, and must be gone on with."""
+    key = load_key()
+    return {
+        "bundle_id": bundle.bundle_id,
+        "scans": pseudonym(key, "scans", str(root.resolve())),
+        "keep_ids": keep_ids,
+        "unit": None if unit == chosen_cases(bundle, None, ()).unit else unit,
+        "where": pseudonym(key, "where", *where) if where else None,  # it may name a patient
+    }
 
 
 def parse_limit(text: str | int | None) -> Limit | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hmac
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from medimg.files import write_text
 
 #: Base32 (RFC 4648 section 6).
 _LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", np.uint8)
+#: 26 letters hold 130 bits, of which the last two are always zero.
+_PSEUDONYM = re.compile("[A-Z2-7]{25}[AEIMQUY4]")
 
 
 def key_path() -> Path:
@@ -56,6 +59,12 @@ def load_key(path: str | os.PathLike[str] | None = None) -> bytes:
     return key
 
 
+def held_key() -> bytes | None:
+    """Return the key where there is one; none is made. See `load_key`."""
+    path = key_path()
+    return load_key(path) if path.exists() else None
+
+
 def _make_key(path: Path) -> None:
     """Write a new key whole; where another process was faster, its key stays."""
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
@@ -85,3 +94,8 @@ def pseudonyms(key: bytes, things: Sequence[Sequence[str]]) -> list[str]:
     letters = _LETTERS[bits.reshape(-1, 26, 5) @ np.array([16, 8, 4, 2, 1], np.uint8)]
     names: list[str] = letters.view("S26").ravel().astype(str).tolist()
     return names
+
+
+def is_pseudonym(text: str) -> bool:
+    """Whether `text` has the form of a pseudonym; ids that people give out do not."""
+    return _PSEUDONYM.fullmatch(text) is not None

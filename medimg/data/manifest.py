@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg.errors import ManifestError, SourceNotFound, nearest
+from medimg.data.sidecars import read_files, read_folds, write_files, write_folds
+from medimg.errors import ManifestError, SourceNotFound, UsageError, nearest
 from medimg.files import beside as beside
 from medimg.files import fingerprint, read_json, write_json
 from medimg.labels import LabelSpace, check_targets
@@ -21,8 +23,7 @@ from medimg.tables import group_codes, read_table, write_table
 
 #: The columns that every manifest has, in this order; all text, blank where not known.
 COLUMNS = ("case_id", "patient_id", "study_id", "source", "frame", "split")
-#: The columns of a table of instances that say which files a volume is made of.
-_FILE_COLUMNS = ("case_id", "position", "source")
+_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 #: `none` is a case that takes no part.
 SPLITS = ("train", "val", "calib", "test", "none")
 
@@ -64,12 +65,14 @@ class Manifest:
     files : mapping of str to tuple of str
         The ordered sources of each case that is a volume of several files; its row's `source`
         is the first of them.
+    folds : text (N, F), optional
+        The split of each case in each of F folds; see `fold`.
 
     Raises
     ------
     ManifestError
-        No cases, ids that repeat or are blank, an unknown split, or metadata whose name has a
-        meaning of its own.
+        No cases, ids that repeat or are blank, an unknown split, folds of another length, or
+        metadata whose name has a meaning of its own.
     """
 
     frame: pd.DataFrame
@@ -77,6 +80,7 @@ class Manifest:
     space: LabelSpace
     root: Path
     files: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    folds: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         frame = _with_columns(self.frame)
@@ -86,6 +90,9 @@ class Manifest:
         _check(frame)
         object.__setattr__(self, "frame", frame)
         object.__setattr__(self, "targets", targets[order])
+        if self.folds is not None:
+            object.__setattr__(self, "folds", _checked_folds(self.folds, len(frame))[order])
+            self.folds.flags.writeable = False
         object.__setattr__(self, "root", Path(self.root))
         self.targets.flags.writeable = False
 
@@ -122,17 +129,29 @@ class Manifest:
         """The SHA-256 of cases, splits, targets, classes and of who belongs together.
 
         Neither the order of the rows, the root, metadata nor the names of patients have a part,
-        so that a manifest and its pseudonymized copy have the same.
+        so that a manifest and its pseudonymized copy have the same. Folds have, where they are.
         """
         cells = {c: self.frame[c].to_numpy().tolist() for c in COLUMNS}
         columns = [cells[c] for c in ("case_id", "source", "frame", "split")]
-        groups = [group_codes(cells[c]) for c in ("patient_id", "study_id")]
+        groups = [group_codes([plain_id(i) for i in cells[c]]) for c in ("patient_id", "study_id")]
         parts = [
             *(columns, groups, np.nan_to_num(self.targets, nan=-1).tobytes()),
             self.space.to_dict(),
         ]
         own = {c: list(self.files[c]) for c in self.case_id if c in self.files}
-        return fingerprint(*parts, *([own] if own else []))
+        folds = [] if self.folds is None else [self.folds.tolist()]
+        return fingerprint(*parts, *([own] if own else []), *folds)
+
+    @property
+    def split_fingerprint(self) -> str:
+        """The SHA-256 of which image stands in which split (and fold), and of nothing else.
+
+        Images are told by source and frame, not by `case_id`, which hangs on a secret key for
+        DICOM: two people who split the same folder alike have the same.
+        """
+        columns = [self.frame[c].to_numpy() for c in ("source", "frame", "split")]
+        columns += [] if self.folds is None else list(self.folds.T)
+        return fingerprint(sorted(zip(*(c.tolist() for c in columns), strict=True)))
 
     def cases(self) -> list[Case]:
         """Return where the pixels of each case are, in the order of the rows."""
@@ -146,12 +165,32 @@ class Manifest:
     def take(self, rows: NDArray[Any]) -> Manifest:
         """Return the cases of a boolean mask or of row numbers."""
         return replace(
-            self, frame=self.frame.iloc[np.arange(len(self))[rows]], targets=self.targets[rows]
+            self,
+            frame=self.frame.iloc[np.arange(len(self))[rows]],
+            targets=self.targets[rows],
+            folds=None if self.folds is None else self.folds[rows],
         )
 
     def with_column(self, name: str, values: NDArray[Any]) -> Manifest:
         """Return the manifest with one column set, in the order of its rows."""
         return replace(self, frame=self.frame.assign(**{name: values}))
+
+    def fold(self, number: int) -> Manifest:
+        """Return the manifest with the splits of one fold, from 1, and without folds.
+
+        Raises
+        ------
+        UsageError
+            No such fold, or no folds at all.
+        """
+        count = 0 if self.folds is None else self.folds.shape[1]
+        if self.folds is None or not 1 <= number <= count:
+            raise UsageError(
+                f"fold {number} of a manifest with {count} folds",
+                remedy=f"name one of 1 to {count}" if count else "make folds with make_folds",
+            )
+        frame = self.frame.assign(split=self.folds[:, number - 1])
+        return replace(self, frame=frame, folds=None)
 
     def counts(self) -> pd.DataFrame:
         """Return the number of cases and patients a split, and of known positives a class."""
@@ -179,10 +218,13 @@ class Manifest:
         """Write `path` (CSV or Parquet, mode 0600) and, beside it, its `.json`.
 
         The files of volumes go into `instances.csv` beside it, unless a table that names them
-        is there already.
+        is there already, and the folds into `folds.csv`.
         """
         path = Path(path)
-        self._save_files(beside(path, "instances"))
+        own = {c: self.files[c] for c in self.case_id if c in self.files}
+        write_files(beside(path, "instances"), own)
+        if self.folds is not None:
+            write_folds(beside(path, "folds"), self.case_id, self.folds)
         write_table(path, self.to_table(), mode=0o600)
         about = {
             "format": "medimg.manifest",
@@ -191,16 +233,10 @@ class Manifest:
             "root": str(self.root.resolve()),
             "fingerprint": self.fingerprint,
             "volumes": len(self.files),
+            "folds": 0 if self.folds is None else self.folds.shape[1],
+            "split_fingerprint": self.split_fingerprint,
         }
         write_json(path.with_suffix(".json"), about, mode=0o600)
-
-    def _save_files(self, path: Path) -> None:
-        own = {c: self.files[c] for c in self.case_id if c in self.files}
-        if not own or (path.is_file() and _read_files(path) == own):
-            return
-        rows = [(c, str(i), s) for c, files in own.items() for i, s in enumerate(files)]
-        columns = zip(*rows, strict=True)
-        write_table(path, dict(zip(_FILE_COLUMNS, columns, strict=True)), mode=0o600)
 
     @classmethod
     def load(
@@ -230,42 +266,31 @@ class Manifest:
                 f"{path}: the folder of its scans, {root}, is not there",
                 remedy="move it back, or index it again where it is",
             )
-        files = _read_files(beside(path, "instances")) if about.get("volumes") else {}
-        known = set(frame["case_id"])
+        files = read_files(beside(path, "instances")) if about.get("volumes") else {}
+        ids = frame["case_id"].to_numpy()
+        known = set(ids)
         return cls(
             frame[metadata],
             targets,
             space,
             root,
             {case_id: own for case_id, own in files.items() if case_id in known},
+            read_folds(beside(path, "folds"), ids) if about.get("folds") else None,
         )
-
-
-def _read_files(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the ordered sources of each volume that a table of instances names."""
-    if not path.is_file():
-        return {}
-    table = read_table(path)
-    if not set(_FILE_COLUMNS) <= set(table):
-        raise ManifestError(
-            f"{path} has not the columns {', '.join(_FILE_COLUMNS)}", remedy="index again"
-        )
-    rows = table[(table["case_id"] != "") & (table["position"] != "")]
-    files: dict[str, list[tuple[int, str]]] = {}
-    for case_id, position, source in zip(*(rows[c] for c in _FILE_COLUMNS), strict=True):
-        files.setdefault(case_id, []).append((int(position), source))
-    return {case_id: tuple(s for _, s in sorted(own)) for case_id, own in files.items()}
 
 
 def plain_id(identifier: str) -> str:
-    """Return an id without blanks around it, capitals and leading zeros."""
-    stripped = identifier.strip().casefold()
-    return stripped.lstrip("0") or stripped
+    """Return an id without blanks around it, capitals and the zeros that lead its numbers.
+
+    ``P-007`` and `` p-7`` are one: better two people on one side of a split than one on both.
+    """
+    return _LEADING_ZEROS.sub("", identifier.strip().casefold())
 
 
 def is_taken(column: str) -> bool:
     """Whether a column's name has a meaning of its own in manifests or predictions."""
-    return column in ("label", "target", "predicted") or column.startswith(("label:", *PREFIXES))
+    taken = ("label", "target", "predicted", "seen")
+    return column in taken or column.startswith(("label:", *PREFIXES))
 
 
 def _with_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -279,6 +304,25 @@ def _with_columns(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.assign(**blanks)
     extra = [c for c in frame.columns if c not in COLUMNS]
     return frame[[*COLUMNS, *extra]].astype(object)
+
+
+def _checked_folds(folds: NDArray[Any], n: int) -> NDArray[Any]:
+    folds = np.asarray(folds, object)
+    if folds.ndim != 2 or len(folds) != n or not folds.shape[1]:
+        raise ManifestError(
+            f"folds of shape {folds.shape} for {n} cases", remedy="give one column a fold"
+        )
+    _check_splits(set(folds.ravel()), SPLITS)
+    return folds
+
+
+def _check_splits(there: set[Any], known: tuple[str, ...]) -> None:
+    unknown = sorted(map(str, there - set(known)))
+    if unknown:
+        raise ManifestError(
+            f"split {unknown[0]!r} is unknown{nearest(unknown[0], SPLITS)}",
+            remedy=f"one of {', '.join(SPLITS)}",
+        )
 
 
 def _check(frame: pd.DataFrame) -> None:
@@ -297,12 +341,7 @@ def _check(frame: pd.DataFrame) -> None:
         raise ManifestError(
             f"case_id {ids[ids.duplicated()].iloc[0]!r} stands twice", remedy="give each one row"
         )
-    unknown = sorted(set(frame["split"]) - {*SPLITS, ""})
-    if unknown:
-        raise ManifestError(
-            f"split {unknown[0]!r} is unknown{nearest(unknown[0], SPLITS)}",
-            remedy=f"one of {', '.join(SPLITS)}",
-        )
+    _check_splits(set(frame["split"]), (*SPLITS, ""))
     own = [c for c in frame if is_taken(str(c))]
     if own:
         raise ManifestError(

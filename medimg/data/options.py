@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -112,13 +113,34 @@ def index_options(given: Mapping[str, Any]) -> IndexOptions:
         ) from error
 
 
+def _as_tuple(given: Any) -> Any:
+    """Return one text as a tuple of one."""
+    return (given,) if isinstance(given, str) else given
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+
+
 class SplitOptions(Options):
-    """Shares by patient of the splits that the source does not bring."""
+    """Shares of the splits that the source does not bring, and what is never parted."""
 
     train: Positive = Field(0.7, description="share of the patients that is learnt from")
     val: Share = Field(0.1, description="share that picks the epoch")
     calib: Share = Field(0.1, description="share that fits the calibrator; 0: none is fitted")
     test: Share = Field(0.1, description="share that is scored, once")
+    by: Annotated[Texts, Field(min_length=1)] = Field(
+        ("patient_id",),
+        description="columns whose values are never parted; several are chained: patient, lesion",
+    )
+    missing: Literal["own", "refuse"] = Field(
+        "own", description="a case without any of these ids: its own group, or refused"
+    )
+    hold_out: Texts = Field(
+        (), description="what is tested, and nothing else, as site=B; train, val, calib: the rest"
+    )
+    after: str | None = Field(
+        None, description="the same by the day, as date=2024-01-01: that day and later"
+    )
 
 
 class DicomPixels(Options):

@@ -1,12 +1,15 @@
-"""Splits by patient, stratified by label, independent of the order of the rows."""
+"""Splits: no group parted, every class shared out, independent of the order of the rows."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.data.assign import assign_groups, group_counts
+from medimg.data.groups import Missing, group_of
+from medimg.data.holdout import held_out
 from medimg.data.manifest import Manifest
 from medimg.errors import ManifestError, UsageError
 
@@ -23,12 +26,20 @@ def split(
     calib: float = 0.1,
     test: float = 0.1,
     seed: int = 0,
+    by: Sequence[str] = ("patient_id",),
+    missing: Missing = "own",
+    hold_out: Sequence[str] = (),
+    after: str | None = None,
 ) -> Manifest:
-    """Assign every case to a split; all cases of a patient go to the same one.
+    """Assign every case to a split; all cases of a patient (or another group) go to the same one.
 
-    Where the manifest brings no split, the shares are those given. Where it does, what it
-    brings stays whole, and each of test, val and calib that is absent and wanted (its share is
-    above 0) is cut from train: 10% of it by patient, at least 50 cases, at most a quarter.
+    Where the manifest brings no split, the shares are those given, of the cases and of each
+    class. Where it does, what it brings stays whole, and each of test, val and calib that is
+    absent and wanted (its share is above 0) is cut from train: 10% of it by group, at least 50
+    cases, at most a quarter. A case of split `none` takes no part and stays so.
+
+    Cases that `hold_out` or `after` name are the test, and nothing else is: other cases of their
+    groups become `none`, the remaining ones are shared out among train, val and calib.
 
     Parameters
     ----------
@@ -36,94 +47,124 @@ def split(
         Shares; they must sum to one (to 1e-6).
     seed : int
         The same seed and cases give the same split.
+    by : sequence of str
+        Columns; cases that share a value in any of them are never parted, see
+        `medimg.data.groups.group_of`.
+    missing : {"own", "refuse"}
+        A case without any of these ids is a group of its own, or is refused.
+    hold_out : sequence of str
+        ``COLUMN=VALUE``, as in ``site=B``; of several, the cases of any.
+    after : str, optional
+        ``COLUMN=DAY``, as in ``date=2024-01-01``: that day and later.
 
     Raises
     ------
     UsageError
-        Shares that are negative or do not sum to one.
+        Shares that are negative or do not sum to one, an unknown column, a value that no case
+        has, cases held out where the manifest brings its splits, or a manifest with folds.
     ManifestError
-        Splits on some cases and not on others.
+        Splits on some cases and not on others, cases without an id or a date where one is
+        wanted, or none left to train on.
     """
-    shares = {"train": train, "val": val, "calib": calib, "test": test}
-    if min(shares.values()) < 0 or train <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
+    shares = _checked({"train": train, "val": val, "calib": calib, "test": test})
+    if manifest.folds is not None:
+        raise UsageError(
+            "a split of a manifest that brings folds",
+            remedy="take one of them, manifest.fold(1), or set them aside: medimg split --anew",
+        )
+    part = np.flatnonzero(manifest.split != "none")
+    if not len(part):
+        raise ManifestError(
+            "every case is of split none", remedy="clear the column split where a case takes part"
+        )
+    taken = manifest.take(part) if len(part) < len(manifest) else manifest
+    groups = group_of(taken, by, missing)
+    if hold_out or after is not None:
+        chosen = _without_held(taken, groups, held_out(taken, hold_out, after), shares, seed)
+    elif (taken.split == "").all():
+        chosen = _deal(taken, np.arange(len(taken)), groups, shares, seed)
+    else:
+        chosen = _completed(taken, groups, shares, seed)
+    assigned = manifest.split.copy()
+    assigned[part] = chosen
+    return manifest.with_column("split", assigned)
+
+
+def _checked(shares: dict[str, float]) -> dict[str, float]:
+    whole = abs(sum(shares.values()) - 1) <= 1e-6
+    if not (whole and min(shares.values()) >= 0 and shares["train"] > 0):
         raise UsageError(
             f"split shares {shares}",
             remedy="give shares of at least 0 that sum to 1, train above 0",
         )
-    assigned = manifest.split != ""
-    if not assigned.any():
-        return _cut(manifest, np.arange(len(manifest)), shares, seed)
-    if not assigned.all():
+    return shares
+
+
+def _completed(
+    manifest: Manifest, groups: NDArray[np.intp], shares: Mapping[str, float], seed: int
+) -> NDArray[np.object_]:
+    """Return the splits that the manifest brings, and those it lacks cut from train."""
+    chosen = manifest.split.copy()
+    blank = chosen == ""
+    if blank.any():
         raise ManifestError(
-            f"{(~assigned).sum()} of {len(manifest)} cases have no split, the others do",
+            f"{blank.sum()} of {len(manifest)} cases have no split, the others do",
             remedy="fill the column split in (none leaves a case out), or clear it",
         )
-    there = set(manifest.split)
     for name in ("test", "val", "calib"):
-        if name not in there and shares[name] > 0:
-            manifest = _cut_from_train(manifest, name, seed)
-    return manifest
-
-
-def _cut_from_train(manifest: Manifest, name: str, seed: int) -> Manifest:
-    rows = manifest.rows("train")
-    if not len(rows):
-        raise ManifestError(
-            f"no case of split train to cut {name} from", remedy="name the training cases"
-        )
-    count = min(max(0.1 * len(rows), SMALLEST_CUT), LARGEST_SHARE * len(rows))
-    share = count / len(rows)
-    return _cut(manifest, rows, {"train": 1 - share, name: share}, seed)
-
-
-def _cut(manifest: Manifest, rows: NDArray[Any], shares: dict[str, float], seed: int) -> Manifest:
-    """Assign the cases of `rows` to splits by `shares`."""
-    wanted = {name: share for name, share in shares.items() if share > 0}
-    counts, group_of = _group_counts(manifest, rows)
-    chosen = assign_groups(counts, np.array(list(wanted.values())), seed)
-    split = manifest.split.copy()
-    split[rows] = np.array(list(wanted), object)[chosen[group_of]]
-    return manifest.with_column("split", split)
-
-
-def _group_counts(
-    manifest: Manifest, rows: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return counts (G, K + 1) of known positives and of cases, and the group of each row."""
-    _, group_of = np.unique(manifest.groups[rows].astype(str), return_inverse=True)
-    features = np.column_stack([np.nan_to_num(manifest.targets[rows]), np.ones(len(rows))])
-    counts = np.zeros((group_of.max() + 1, features.shape[1]))
-    np.add.at(counts, group_of, features)
-    return counts, group_of
-
-
-def assign_groups(
-    counts: NDArray[np.float64], shares: NDArray[np.float64], seed: int
-) -> NDArray[np.intp]:
-    """Return the split (G,) of each group, so that every class gets its share in every split.
-
-    Groups are taken from the largest to the smallest, equal ones in an order drawn from
-    `seed`; each goes where it lessens most the squared distance of the counts (splits x
-    features) to the wanted ones, each feature in units of its own total.
-
-    Parameters
-    ----------
-    counts : float (G, F)
-        What each group holds of each feature (class).
-    shares : float (S,)
-        The wanted share of each split.
-    """
-    totals = np.maximum(counts.sum(axis=0), 1)
-    wanted = shares[:, None] * totals
-    have = np.zeros_like(wanted)
-    order = np.random.default_rng(seed).permutation(len(counts))
-    order = order[np.argsort(-counts[order, -1], kind="stable")]
-    chosen = np.empty(len(counts), np.intp)
-    weight = 1 / totals**2
-    for group in order:
-        mine = counts[group]
-        cost = ((mine * (mine + 2 * (have - wanted))) * weight).sum(axis=1)
-        best = int(np.argmin(cost))
-        have[best] += mine
-        chosen[group] = best
+        if shares[name] <= 0 or (manifest.split == name).any():
+            continue
+        rows = np.flatnonzero(chosen == "train")
+        if not len(rows):
+            raise ManifestError(
+                f"no case of split train to cut {name} from", remedy="name the training cases"
+            )
+        share = min(max(0.1, SMALLEST_CUT / len(rows)), LARGEST_SHARE)
+        chosen[rows] = _deal(manifest, rows, groups, {"train": 1 - share, name: share}, seed)
     return chosen
+
+
+def _without_held(
+    manifest: Manifest,
+    groups: NDArray[np.intp],
+    held: NDArray[np.bool_],
+    shares: Mapping[str, float],
+    seed: int,
+) -> NDArray[np.object_]:
+    """Return the splits where the held-out cases, and no others, are test."""
+    brought = sorted(set(manifest.split) - {""})
+    if brought:
+        raise UsageError(
+            f"cases to hold out, and the data bring the splits {', '.join(brought)}",
+            remedy="set them aside (medimg split --anew), or hold nothing out",
+        )
+    touched = np.zeros(groups.max() + 1, bool)
+    touched[groups[held]] = True
+    rest = np.flatnonzero(~touched[groups])
+    if not len(rest):
+        raise ManifestError(
+            f"nothing left to train on: {held.sum()} of {len(manifest)} cases are held out, and "
+            "the others share their groups",
+            remedy="hold out less",
+        )
+    chosen = np.where(held, "test", "none").astype(object)
+    kept = {name: share for name, share in shares.items() if name != "test"}
+    whole = sum(kept.values())
+    kept = {name: share / whole for name, share in kept.items()}
+    chosen[rest] = _deal(manifest, rest, groups, kept, seed)
+    return chosen
+
+
+def _deal(
+    manifest: Manifest,
+    rows: NDArray[np.intp],
+    groups: NDArray[np.intp],
+    shares: Mapping[str, float],
+    seed: int,
+) -> NDArray[np.object_]:
+    """Return the splits of some rows, by `shares`."""
+    wanted = {name: share for name, share in shares.items() if share > 0}
+    _, own = np.unique(groups[rows], return_inverse=True)
+    counts = group_counts(manifest.targets[rows], own, manifest.space)
+    chosen = assign_groups(counts, np.array(list(wanted.values())), seed)
+    return np.array(list(wanted), object)[chosen[own]]

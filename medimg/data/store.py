@@ -8,7 +8,7 @@ label decodes nothing again; new cases are appended.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg.data.decode import Builder, Held
-from medimg.data.manifest import COLUMNS, Manifest
+from medimg.data.manifest import COLUMNS, Manifest, plain_id
 from medimg.data.preprocess import Integers, Preprocess
 from medimg.errors import Refusal
 from medimg.files import fingerprint, lock
-from medimg.privacy import load_key, pseudonym
+from medimg.privacy import load_key, pseudonyms
 
 #: Metadata that go beyond the manifest unasked: they tell groups apart and name nobody.
 PLAIN_METADATA = ("site", "sex", "age", "modality", "view", "laterality")
@@ -131,6 +131,7 @@ class ImageStore:
 def with_pseudonyms(manifest: Manifest, metadata: Collection[str] = ()) -> Manifest:
     """Return the manifest with patient and study ids replaced by keyed pseudonyms.
 
+    Ids that `plain_id` takes for one get one pseudonym.
     Of the metadata the columns `PLAIN_METADATA` and `metadata` stay; any other may name people.
     """
     known = {*COLUMNS, *PLAIN_METADATA, *metadata}
@@ -138,9 +139,22 @@ def with_pseudonyms(manifest: Manifest, metadata: Collection[str] = ()) -> Manif
     manifest = replace(manifest, frame=manifest.frame[stay])
     for column in ("patient_id", "study_id"):
         ids = manifest.frame[column].to_numpy()
-        named = sorted(set(ids) - {""})
-        if named:
-            key = load_key()
-            names = {i: pseudonym(key, column, i) for i in named} | {"": ""}
-            manifest = manifest.with_column(column, np.array([names[i] for i in ids], object))
+        if (ids != "").any():
+            named = np.array(id_pseudonyms(load_key(), column, ids), object)
+            manifest = manifest.with_column(column, named)
     return manifest
+
+
+def id_pseudonyms(key: bytes, column: str, ids: Iterable[str]) -> list[str]:
+    """Return the pseudonym of each patient or study id under `key`; of a blank one a blank.
+
+    Parameters
+    ----------
+    column : {"patient_id", "study_id"}
+    ids : iterable of str
+        As they are; those that `plain_id` takes for one get one pseudonym.
+    """
+    plain = [plain_id(identifier) for identifier in ids]
+    named = sorted(set(plain) - {""})
+    names = dict(zip(named, pseudonyms(key, [(column, i) for i in named]), strict=True))
+    return [names.get(identifier, "") for identifier in plain]

@@ -1,89 +1,90 @@
-"""The leakage checks that cost nothing: patients, studies and equal pixels across splits."""
+"""`audit`: what stands between a manifest and an honest figure; the checks, put together."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from medimg.data.manifest import Manifest, plain_id
+from medimg.data.checks.acquisition import predictors
+from medimg.data.checks.copies import near_copies
+from medimg.data.checks.findings import CODES, Audit, Finding
+from medimg.data.checks.leaks import equal_pixels, groups_in_several_splits
+from medimg.data.checks.merge import merge
+from medimg.data.checks.sites import prevalence
+from medimg.data.checks.tables import (
+    class_absent_from_split,
+    file_missing,
+    ids_alike,
+    patient_in_several_classes,
+    source_listed_twice,
+)
+from medimg.data.groups import columns_of, group_of
+from medimg.data.manifest import Manifest
+from medimg.data.parts import manifests_of, stores_of
 from medimg.data.store import ImageStore
-from medimg.errors import LeakError
 
-#: Code -> what it means. All of these are leaks: training refuses them.
-CODES = {
-    "patient_in_several_splits": "cases of one patient stand in several splits",
-    "study_in_several_splits": "cases of one study stand in several splits",
-    "pixels_in_several_splits": "the same pixels stand in several splits",
-    "pixels_under_several_labels": "the same pixels stand under different labels",
-}
+_NO_PIXELS = "give a store of decoded pictures, or --pixels"
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One leak: its code and the cases of each group that shows it."""
+def audit(
+    data: Manifest | ImageStore, *, by: Sequence[str] = (), quick: bool = False, seed: int = 0
+) -> Audit:
+    """Look for leaks and for what else makes figures too good.
 
-    code: str
-    groups: tuple[tuple[str, ...], ...]
+    Parameters
+    ----------
+    data : Manifest or ImageStore
+        A store is checked with its pictures; of folds, the split of each. Cases of split `none`
+        take no part.
+    by : sequence of str
+        Further columns whose values may not stand in several splits; patients and studies
+        never may.
+    quick : bool
+        Only what costs next to nothing: groups, ids, classes and pictures that are equal.
+    seed : int
+        Of the permutations and folds behind the figures of the metadata.
 
-    def __str__(self) -> str:
-        first = "; ".join(" = ".join(g[:4]) for g in self.groups[:3])
-        more = f"; and {len(self.groups) - 3} more" if len(self.groups) > 3 else ""
-        return f"{self.code}: {CODES[self.code]} ({len(self.groups)}: {first}{more})"
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What the checks found."""
-
-    findings: tuple[Finding, ...]
-
-    def require_clean(self, allow: Collection[str] = ()) -> None:
-        """Raise `LeakError` with every finding whose code is not in `allow`."""
-        leaks = [finding for finding in self.findings if finding.code not in allow]
-        if leaks:
-            allowed = ", ".join(f"{leak.code}: why" for leak in leaks)
-            raise LeakError(
-                "\n".join(str(leak) for leak in leaks),
-                remedy="split again by patient or leave copies out (split none); where it is "
-                "known and accepted, allow it by its code with a reason: "
-                f"audit: {{allow: {{{allowed}}}}}",
-            )
-
-
-def audit(data: Manifest | ImageStore) -> Audit:
-    """Check a manifest, or a store and its pixels too, for leaks.
-
-    A store knows patients by pseudonym, so that ids that differ in zeros alone are told in the
-    manifest only.
-
-    Ids are compared after stripping blanks, case and leading zeros, so that ``007`` and ``7``
-    count as one patient. Cases of split `none` take no part.
+    Raises
+    ------
+    UsageError
+        A column of `by` that is not there.
     """
-    manifest = data.manifest if isinstance(data, ImageStore) else data
-    split = manifest.split
-    findings = []
-    for column in ("patient", "study"):
-        ids = manifest.frame[f"{column}_id"].map(plain_id).to_numpy()
-        findings.append(_find(f"{column}_in_several_splits", manifest, ids, split))
-    if isinstance(data, ImageStore):
-        hashes = data.pixel_hash
-        labels = np.array([row.tobytes() for row in manifest.targets], object)
-        labels[np.isnan(manifest.targets).any(axis=1)] = b""
-        findings.append(_find("pixels_in_several_splits", manifest, hashes, split))
-        findings.append(_find("pixels_under_several_labels", manifest, hashes, labels))
-    return Audit(tuple(finding for finding in findings if finding.groups))
+    manifest, store = (data.manifest, data) if isinstance(data, ImageStore) else (data, None)
+    columns = columns_of(manifest, by) if by else ()
+    parts: Sequence[Manifest | ImageStore] = stores_of(store) if store else manifests_of(manifest)
+    cheap = merge([_cheap(part, columns) for part in parts])
+    if quick:
+        return cheap
+    groups = group_of(manifest, ("patient_id", *columns))
+    metadata = predictors(manifest, groups=groups, seed=seed)
+    costly = [
+        file_missing(manifest),
+        patient_in_several_classes(manifest),
+        metadata.finding,
+        prevalence(manifest, groups=groups, seed=seed),
+    ]
+    near, notes = near_copies(store, groups) if store else ([], [])
+    found = _audit([*costly, *near], cheap.not_checked)
+    return replace(merge([cheap, found]), metadata=metadata.rows, notes=(*metadata.notes, *notes))
 
 
-def _find(
-    code: str, manifest: Manifest, ids: NDArray[np.object_], values: NDArray[np.object_]
-) -> Finding:
-    """Return the groups of equal `ids` that hold several `values`."""
-    takes_part = (ids != "") & (values != "") & (values != b"") & (manifest.split != "none")
-    frame = pd.DataFrame({"case": manifest.case_id, "id": ids, "value": values})[takes_part]
-    several = frame.groupby("id", sort=True)["value"].transform("nunique") > 1
-    groups = frame[several].groupby("id", sort=True)["case"].apply(tuple)
-    return Finding(code, tuple(sorted(groups)))
+def _cheap(data: Manifest | ImageStore, by: Sequence[str]) -> Audit:
+    """Look at one split: groups, ids, classes and pictures that are equal."""
+    manifest, store = (data.manifest, data) if isinstance(data, ImageStore) else (data, None)
+    found: list[Finding | None] = [
+        *groups_in_several_splits(manifest, by),
+        *(check(manifest) for check in (class_absent_from_split, source_listed_twice, ids_alike)),
+        *(equal_pixels(store) if store else ()),
+    ]
+    return _audit(found, {} if store else {"pixels": _NO_PIXELS})
+
+
+def _audit(found: Iterable[Finding | None], not_checked: Mapping[str, str]) -> Audit:
+    """Return findings in the order of `CODES`, what is no fault apart from the others."""
+    order = list(CODES)
+    there = sorted((f for f in found if f is not None), key=lambda f: order.index(f.code))
+    return Audit(
+        findings=tuple(f for f in there if f.severity != "information"),
+        information=tuple(f for f in there if f.severity == "information"),
+        not_checked=not_checked,
+    )

@@ -24,6 +24,7 @@ from medimg.data.parts import manifests_of, stores_of
 from medimg.data.store import ImageStore
 
 _NO_PIXELS = "give a store of decoded pictures, or --pixels"
+_QUICK = "files, metadata, sites and near-duplicates are left to `medimg audit --pixels`"
 
 
 def audit(
@@ -54,7 +55,7 @@ def audit(
     parts: Sequence[Manifest | ImageStore] = stores_of(store) if store else manifests_of(manifest)
     cheap = merge([_cheap(part, columns) for part in parts])
     if quick:
-        return cheap
+        return replace(cheap, not_checked={**cheap.not_checked, "metadata and copies": _QUICK})
     groups = group_of(manifest, ("patient_id", *columns))
     metadata = predictors(manifest, groups=groups, seed=seed)
     costly = [

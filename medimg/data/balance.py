@@ -10,8 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg.data.assign import group_counts
-from medimg.data.groups import columns_of, group_of, spellings
-from medimg.data.manifest import SPLITS, Manifest, plain_id
+from medimg.data.groups import Links, columns_of, components, links_of
+from medimg.data.ids import PLACEHOLDERS, plain_text, spellings
+from medimg.data.manifest import SPLITS, Manifest
 
 #: A split that is off its share by more than this part of it is told.
 _FAR = 0.1
@@ -32,8 +33,10 @@ def split_counts(manifest: Manifest, by: Sequence[str] = ("patient_id",)) -> pd.
         its known cases as ``label:NAME``, and their patients as ``label:NAME patients``;
         `unknown`: cases with an unknown target.
     """
-    groups = group_of(manifest, by)
-    unit = _unit(manifest, by)
+    columns = columns_of(manifest, by)
+    links = links_of(manifest, columns)
+    groups = components(manifest, list(links.values()))
+    unit = _unit(columns, links, groups)
     rows = []
     for name in [s for s in (*SPLITS, "") if (manifest.split == s).any()]:
         here = manifest.rows(name)
@@ -69,12 +72,15 @@ def warnings(
     if not len(part):
         return []
     taken = manifest.take(part) if len(part) < len(manifest) else manifest
-    groups = group_of(taken, by)
+    columns = columns_of(manifest, by)
+    links = links_of(manifest, columns)
+    whole = components(manifest, list(links.values()))
+    groups = whole[part]
     names = [name for name in SPLITS if (taken.split == name).any()]
     held = {name: _counts(taken, groups, taken.rows(name)) for name in names}
     return [
-        *_nameless(taken, by),
-        *_rare(taken, groups, len(names), _unit(taken, by)),
+        *_nameless(manifest, columns, links),
+        *_rare(taken, groups, len(names), _unit(columns, links, whole)),
         *_absent(taken, held),
         *_far(held, groups, shares or {}),
     ]
@@ -87,23 +93,32 @@ def _counts(
     return group_counts(manifest.targets[rows], own, manifest.space)
 
 
-def _unit(manifest: Manifest, by: Sequence[str]) -> str:
-    """Return what a group is called: `patients` where that is what ids say."""
-    known = any(map(plain_id, manifest.frame["patient_id"]))
-    return "patients" if known and columns_of(manifest, by) == ("patient_id",) else "groups"
+def _unit(columns: Sequence[str], links: Mapping[str, Links], groups: NDArray[np.intp]) -> str:
+    """Return what a group is called: `patients` where every case has one, and groups are those."""
+    if tuple(columns) != ("patient_id",):
+        return "groups"
+    patients = links["patient_id"]
+    alike = len(patients.rows) == len(groups) and patients.total == groups.max() + 1
+    return "patients" if alike else "groups"
 
 
-def _nameless(manifest: Manifest, by: Sequence[str]) -> Iterator[str]:
-    alone = np.ones(len(manifest), bool)
-    columns = columns_of(manifest, by)
+def _nameless(
+    manifest: Manifest, columns: Sequence[str], links: Mapping[str, Links]
+) -> Iterator[str]:
+    part = alone = (manifest.split != "none") & (manifest.split != "")
     for column in columns:
-        numbers, texts = spellings(manifest.frame[column])
-        alone &= np.array([not plain_id(text) for text in texts])[numbers]
-    if alone.any():
-        yield (
-            f"{alone.sum()} of {len(manifest)} cases have no {' and no '.join(columns)}: each "
-            "counts as a group of its own, whoever it is of"
-        )
+        alone = alone & ~np.isin(np.arange(len(manifest)), links[column].rows)
+    if not alone.any():
+        return
+    written = np.zeros(alone.sum(), bool)
+    for column in columns:
+        numbers, texts = spellings(manifest.frame[column][alone])
+        written |= np.array([plain_text(text) in PLACEHOLDERS for text in texts])[numbers]
+    words = f" ({written.sum()} a word for none, such as NA)" if written.any() else ""
+    yield (
+        f"{alone.sum()} of {part.sum()} cases have no {' and no '.join(columns)}{words}: each "
+        "counts as a group of its own, unless its study or image is another's too"
+    )
 
 
 def _rare(manifest: Manifest, groups: NDArray[np.intp], splits: int, unit: str) -> Iterator[str]:

@@ -57,15 +57,14 @@ def make_folds(
         raise UsageError(f"val {val}", remedy="give a share from 0 to less than 1")
     _require_unsplit(manifest)
     rows = np.flatnonzero(manifest.split != "none")
-    taken = manifest.take(rows) if len(rows) else manifest
-    _, group = np.unique(group_of(taken, by, missing), return_inverse=True)
+    _, group = np.unique(group_of(manifest, by, missing)[rows], return_inverse=True)
     groups = int(group.max()) + 1 if len(rows) else 0
     if not 2 <= k <= groups:
         raise UsageError(
             f"{k} folds of {groups} groups ({', '.join(by)})",
             remedy=f"give a number from 2 to {groups}" if groups > 1 else "there must be two",
         )
-    counts = group_counts(taken.targets, group, manifest.space)
+    counts = group_counts(manifest.targets[rows], group, manifest.space)
     seeds = np.random.SeedSequence(seed).generate_state(k + 1).tolist()
     part = assign_groups(counts, np.full(k, 1 / k), seeds[0])
     folds = np.full((len(manifest), k), "none", object)

@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg.data.manifest import Manifest, plain_id
+from medimg.data.ids import plain_ids, study_ids
+from medimg.data.images import files_of, shared_images
+from medimg.data.manifest import COLUMNS, Manifest
 from medimg.errors import ManifestError, UsageError, nearest
 
 #: What a case without any id is: a group of its own, or a reason to stop.
 Missing = Literal["own", "refuse"]
 #: Short names of columns.
+_NO_GROUP = ("case_id", "frame", "split")
 _SHORT = {"patient": "patient_id", "study": "study_id"}
+
+
+class Links(NamedTuple):
+    """What ties cases together: case `rows[i]` has the id of number `ids[i]`.
+
+    Parameters
+    ----------
+    rows : int (E,)
+        A case stands there as often as it has ids, and not where it has none.
+    ids : int (E,) in 0 .. total - 1
+        In the order of the ids' text.
+    total : int
+    """
+
+    rows: NDArray[np.intp]
+    ids: NDArray[np.intp]
+    total: int
 
 
 def group_of(
@@ -25,18 +45,21 @@ def group_of(
 
     Cases that share an id in any of the columns are one group, and so are cases that are
     linked through others (the connected components of the graph of cases and ids): with
-    ``by=("patient", "lesion")`` two cases of one patient or of one lesion stay together. Ids
-    that differ in blanks around them, capitals or leading zeros alone are one id; blanks link
-    nothing.
+    ``by=("patient", "lesion")`` two cases of one patient or of one lesion stay together.
+    Cases of one study or of one image belong together whatever the columns are: to part them
+    would be a leak for certain. Which ids are one, and which name nobody, is said in
+    `medimg.data.ids`; what is one image, in `medimg.data.images`.
+
+    A case of split `none` links others as any case does: give the whole manifest, and take of
+    the groups what is wanted.
 
     Parameters
     ----------
     by : sequence of str
         Columns; ``patient`` and ``study`` mean `patient_id` and `study_id`.
     missing : {"own", "refuse"}
-        A case that has no id in any of the columns is a group of its own, or is refused. Of
-        such cases those of one study, or of the same picture named twice, are one group: to
-        part them would be a leak for certain.
+        A case that has no id in any of the columns is a group of its own, unless its study or
+        image ties it to others; or it is refused, if it takes part.
 
     Returns
     -------
@@ -54,17 +77,44 @@ def group_of(
     if missing not in ("own", "refuse"):
         raise UsageError(f"missing={missing!r}", remedy="one of own, refuse")
     names = columns_of(manifest, by)
-    codes, counts = zip(*(_codes(manifest.frame[name], plain_id) for name in names), strict=True)
-    component, n = _components(codes, counts)
-    alone = component < 0
-    if not alone.any():
-        return component
+    links = links_of(manifest, names)
     if missing == "refuse":
-        _refuse(manifest, names, alone)
-    rows = manifest.frame[alone]
-    study = rows["study_id"].map(plain_id)
-    own, _ = _codes(study.where(study != "", "\0" + rows["source"] + "\0" + rows["frame"]), str)
-    component[alone] = n + own
+        _refuse(manifest, names, links)
+    return components(manifest, list(links.values()))
+
+
+def links_of(manifest: Manifest, by: Sequence[str]) -> dict[str, Links]:
+    """Return what ties cases together: the ids of each column of `by`, studies, then images.
+
+    Images stand under ``source``, and those alone that several cases share.
+    """
+    study = study_ids(manifest.frame["study_id"], manifest.frame["patient_id"])
+    links = {
+        name: _links(study if name == "study_id" else plain_ids(manifest.frame[name]))
+        for name in dict.fromkeys([*by, "study_id"])
+    }
+    return links | {"source": Links(*shared_images(files_of(manifest)))}
+
+
+def components(manifest: Manifest, links: Sequence[Links]) -> NDArray[np.intp]:
+    """Return the number (N,) of the connected component of each case; see `group_of`.
+
+    Components are numbered by the first id that they hold, in the order of `links`; the cases
+    that nothing links come last, in the order of source and frame.
+    """
+    component = np.full(len(manifest), -1, np.intp)
+    links = [link for link in links if link.total]
+    count = 0
+    if len(links) == 1 and len(np.unique(links[0].rows)) == len(links[0].rows):
+        component[links[0].rows], count = links[0].ids, links[0].total
+    elif links:
+        count = _connect(component, links)
+    alone = np.flatnonzero(component < 0)
+    if len(alone):
+        frame = manifest.frame[["source", "frame"]].iloc[alone]
+        texts = list(map("\0".join, frame.itertuples(index=False)))
+        order = sorted(range(len(alone)), key=texts.__getitem__)
+        component[alone[order]] = count + np.arange(len(alone))
     return component
 
 
@@ -74,76 +124,69 @@ def columns_of(manifest: Manifest, by: Sequence[str]) -> tuple[str, ...]:
     Raises
     ------
     UsageError
-        No column, or one that the manifest does not have.
+        No column, one that says nothing of who belongs together, or one that the manifest does
+        not have.
     """
     wanted = (by,) if isinstance(by, str) else tuple(by)
     if not wanted:
         raise UsageError("by names no column to group by", remedy="give one, such as patient_id")
+    own = [name for name in wanted if name in _NO_GROUP]
+    if own:
+        raise UsageError(
+            f"groups by {own[0]!r}", remedy="give a column that says who belongs together"
+        )
     return tuple(dict.fromkeys(column_of(manifest, name) for name in wanted))
 
 
 def column_of(manifest: Manifest, name: str) -> str:
     """Return the column that `name` means, as it is called in the manifest."""
-    there = [str(column) for column in manifest.frame]
     for column in (name, _SHORT.get(name, name)):
-        if column in there:
+        if column in manifest.frame:
             return column
+    metadata = [str(column) for column in manifest.frame if column not in COLUMNS]
+    offered = [*metadata, *_SHORT.values()]
     raise UsageError(
-        f"the manifest has no column {name!r}{nearest(name, [*there, *_SHORT])}",
-        remedy=f"one of {', '.join(there)}",
+        f"the manifest has no column {name!r}{nearest(name, [*offered, *_SHORT])}",
+        remedy=f"one of {', '.join(offered)}" + ("" if metadata else "; it has no metadata"),
     )
 
 
-def spellings(cells: pd.Series[Any]) -> tuple[NDArray[np.intp], list[str]]:
-    """Return the number of each cell's text (N,) and the texts; None and NaN are the last, ``""``.
-
-    A column of a million cells holds few texts: what is to be done to each is done once.
-    """
-    numbers, found = pd.factorize(cells.to_numpy(dtype=object), use_na_sentinel=True)
-    return np.where(numbers < 0, len(found), numbers), [*map(str, found), ""]
-
-
-def _codes(cells: pd.Series[Any], plain: Callable[[str], str]) -> tuple[NDArray[np.intp], int]:
-    """Return the rank of each cell's plain form in the order of text, and how many there are.
-
-    A blank is -1.
-    """
-    numbers, texts = spellings(cells)
-    forms = [plain(text) for text in texts]
-    ranks = {form: rank for rank, form in enumerate(sorted(set(forms) - {""}))}
-    return np.array([ranks.get(form, -1) for form in forms], np.intp)[numbers], len(ranks)
+def _links(ids: NDArray[np.object_]) -> Links:
+    """Return the links of one id a case, of which a blank is none."""
+    codes, found = pd.factorize(ids)
+    order = sorted(range(len(found)), key=found.__getitem__)
+    rank = np.empty(len(found), np.intp)
+    rank[order] = np.arange(len(found))
+    if not len(found) or found[order[0]] != "":
+        return Links(np.arange(len(ids)), rank[codes], len(found))
+    rows = np.flatnonzero(rank[codes] > 0)
+    return Links(rows, rank[codes][rows] - 1, len(found) - 1)
 
 
-def _components(
-    codes: Sequence[NDArray[np.intp]], counts: Sequence[int]
-) -> tuple[NDArray[np.intp], int]:
-    """Return the connected component of each case (N,), -1 where no id links it, and how many.
-
-    Components are numbered by the first id that they hold, in the order of columns and ranks.
-    """
-    if len(codes) == 1:
-        return codes[0], counts[0]
+def _connect(component: NDArray[np.intp], links: Sequence[Links]) -> int:
+    """Fill in the component of each case that `links` hold; return how many there are."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    starts = np.cumsum([0, *counts])
-    nodes, n = int(starts[-1]), len(codes[0])
-    edges = [
-        (np.flatnonzero(own >= 0), own[own >= 0] + start)
-        for own, start in zip(codes, starts, strict=False)
-    ]
-    case = np.concatenate([rows for rows, _ in edges])
-    node = np.concatenate([ids for _, ids in edges])
+    starts = np.cumsum([0, *(link.total for link in links)])
+    nodes, n = int(starts[-1]), len(component)
+    case = np.concatenate([link.rows for link in links])
+    node = np.concatenate([link.ids + s for link, s in zip(links, starts, strict=False)])
     graph = coo_array((np.ones(len(case), bool), (node, nodes + case)), (nodes + n, nodes + n))
     _, label = connected_components(graph, directed=False)
     _, first, of_node = np.unique(label[:nodes], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))
-    component = np.full(n, -1, np.intp)
     component[case] = rank[of_node][node]
-    return component, len(first)
+    return len(first)
 
 
-def _refuse(manifest: Manifest, names: Sequence[str], alone: NDArray[np.bool_]) -> None:
+def _refuse(manifest: Manifest, names: Sequence[str], links: dict[str, Links]) -> None:
+    """Raise where a case that takes part has no id in any of the columns."""
+    alone = manifest.split != "none"
+    for name in names:
+        alone[links[name].rows] = False
+    if not alone.any():
+        return
     cases = manifest.case_id[alone]
     more = ", ..." if len(cases) > 5 else ""
     raise ManifestError(

@@ -9,17 +9,20 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from medimg.data.groups import column_of, spellings
-from medimg.data.manifest import Manifest, plain_id
+from medimg.data.checks.sample import plain_name
+from medimg.data.groups import column_of
+from medimg.data.ids import plain_text, spellings
+from medimg.data.manifest import Manifest
 from medimg.data.sources.dicom.index.visits import parse_date
 from medimg.errors import ManifestError, UsageError, nearest
 
 #: DICOM's DT (PS3.5 6.2): the day, the time right behind it, the zone.
 _DATE_TIME = re.compile(r"(\d{8})\d{2,6}(\.\d{1,6})?([+-]\d{4})?")
-#: Columns whose values name places and machines, and so may stand in a message.
-_SHOWN = re.compile(
-    r"site|cent(er|re)|scanner|vendor|manufacturer|model|device|modality|kernel|dataset|cohort",
-    re.IGNORECASE,
+#: Columns whose values name places and machines, and so may stand in a message; as `plain_name`
+#: gives them.
+_SHOWN = (
+    *("site", "center", "centre", "scanner", "vendor", "manufacturer", "manufacturermodelname"),
+    *("model", "device", "modality", "kernel", "convolutionkernel", "dataset", "cohort"),
 )
 _MOST_SHOWN = 10
 
@@ -64,12 +67,12 @@ def _parts(option: str, condition: str, example: str) -> tuple[str, str]:
 def _equal(manifest: Manifest, name: str, value: str) -> NDArray[np.bool_]:
     column = column_of(manifest, name)
     numbers, texts = spellings(manifest.frame[column])
-    same = np.array([plain_id(text) == plain_id(value) for text in texts])[numbers]
+    same = np.array([plain_text(text) == plain_text(value) for text in texts])[numbers]
     if not same.any():
         there = sorted({texts[number].strip() for number in np.unique(numbers)} - {""})
         remedy = f"give one of the {len(there)} values that it holds"
         near = ""
-        if _SHOWN.search(column):
+        if plain_name(column) in _SHOWN:
             more = ", ..." if len(there) > _MOST_SHOWN else ""
             remedy += f": {', '.join(there[:_MOST_SHOWN])}{more}"
             near = nearest(value, there)

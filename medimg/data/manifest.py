@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medimg.data.ids import plain_ids, study_ids
 from medimg.data.sidecars import read_files, read_folds, write_files, write_folds
 from medimg.errors import ManifestError, SourceNotFound, UsageError, nearest
 from medimg.files import beside as beside
@@ -23,7 +23,6 @@ from medimg.tables import group_codes, read_table, write_table
 
 #: The columns that every manifest has, in this order; all text, blank where not known.
 COLUMNS = ("case_id", "patient_id", "study_id", "source", "frame", "split")
-_LEADING_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 #: `none` is a case that takes no part.
 SPLITS = ("train", "val", "calib", "test", "none")
 
@@ -118,10 +117,9 @@ class Manifest:
     def groups(self) -> NDArray[Any]:
         """Who each case is of (N,): the patient; a case without one is its own group.
 
-        Ids that differ in blanks, case or leading zeros alone count as one person: better two
-        people on one side of a split than one on both.
+        Ids that `medimg.data.ids.plain_id` takes for one are one person.
         """
-        patient = self.frame["patient_id"].map(plain_id).to_numpy()
+        patient = plain_ids(self.frame["patient_id"])
         return np.where(patient == "", "case:" + self.case_id, "patient:" + patient)
 
     @property
@@ -131,16 +129,17 @@ class Manifest:
         Neither the order of the rows, the root, metadata nor the names of patients have a part,
         so that a manifest and its pseudonymized copy have the same. Folds have, where they are.
         """
-        cells = {c: self.frame[c].to_numpy().tolist() for c in COLUMNS}
-        columns = [cells[c] for c in ("case_id", "source", "frame", "split")]
-        groups = [group_codes([plain_id(i) for i in cells[c]]) for c in ("patient_id", "study_id")]
+        own = ("case_id", "source", "frame", "split")
+        columns = [self.frame[c].to_numpy().tolist() for c in own]
+        patient, study = self.frame["patient_id"], self.frame["study_id"]
+        groups = [group_codes(ids) for ids in (plain_ids(patient), study_ids(study, patient))]
         parts = [
             *(columns, groups, np.nan_to_num(self.targets, nan=-1).tobytes()),
             self.space.to_dict(),
         ]
-        own = {c: list(self.files[c]) for c in self.case_id if c in self.files}
+        files = {c: list(self.files[c]) for c in self.case_id if c in self.files}
         folds = [] if self.folds is None else [self.folds.tolist()]
-        return fingerprint(*parts, *([own] if own else []), *folds)
+        return fingerprint(*parts, *([files] if files else []), *folds)
 
     @property
     def split_fingerprint(self) -> str:
@@ -178,6 +177,8 @@ class Manifest:
     def fold(self, number: int) -> Manifest:
         """Return the manifest with the splits of one fold, from 1, and without folds.
 
+        A case of split `none` stays none.
+
         Raises
         ------
         UsageError
@@ -189,17 +190,17 @@ class Manifest:
                 f"fold {number} of a manifest with {count} folds",
                 remedy=f"name one of 1 to {count}" if count else "make folds with make_folds",
             )
-        frame = self.frame.assign(split=self.folds[:, number - 1])
-        return replace(self, frame=frame, folds=None)
+        split = np.where(self.split == "none", "none", self.folds[:, number - 1])
+        return replace(self, frame=self.frame.assign(split=split), folds=None)
 
     def counts(self) -> pd.DataFrame:
         """Return the number of cases and patients a split, and of known positives a class."""
-        rows = []
+        rows, patient = [], plain_ids(self.frame["patient_id"])
         for split in dict.fromkeys((*SPLITS, *sorted(set(self.split)))):
             here = self.rows(split)
             if not len(here):
                 continue
-            patients = set(self.frame["patient_id"].iloc[here]) - {""}
+            patients = set(patient[here]) - {""}
             row: dict[str, Any] = {"split": split or "(unassigned)", "cases": len(here)}
             row["patients"] = len(patients) or None
             positives = np.nansum(self.targets[here], axis=0).astype(int)
@@ -277,14 +278,6 @@ class Manifest:
             {case_id: own for case_id, own in files.items() if case_id in known},
             read_folds(beside(path, "folds"), ids) if about.get("folds") else None,
         )
-
-
-def plain_id(identifier: str) -> str:
-    """Return an id without blanks around it, capitals and the zeros that lead its numbers.
-
-    ``P-007`` and `` p-7`` are one: better two people on one side of a split than one on both.
-    """
-    return _LEADING_ZEROS.sub("", identifier.strip().casefold())
 
 
 def is_taken(column: str) -> bool:

@@ -8,7 +8,7 @@ label decodes nothing again; new cases are appended.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg.data.decode import Builder, Held
-from medimg.data.manifest import COLUMNS, Manifest, plain_id
+from medimg.data.ids import plain_ids, study_ids
+from medimg.data.manifest import COLUMNS, Manifest
 from medimg.data.preprocess import Integers, Preprocess
 from medimg.errors import Refusal
 from medimg.files import fingerprint, lock
@@ -131,30 +132,34 @@ class ImageStore:
 def with_pseudonyms(manifest: Manifest, metadata: Collection[str] = ()) -> Manifest:
     """Return the manifest with patient and study ids replaced by keyed pseudonyms.
 
-    Ids that `plain_id` takes for one get one pseudonym.
+    Ids that `medimg.data.ids.plain_id` takes for one get one pseudonym; a word for none, and the
+    number of a study within a patient that is not known, become blank. The pseudonym of a study
+    that is numbered within its patient is made of both, so that it is unique as any other.
     Of the metadata the columns `PLAIN_METADATA` and `metadata` stay; any other may name people.
     """
     known = {*COLUMNS, *PLAIN_METADATA, *metadata}
     stay = [c for c in manifest.frame if c in known or str(c).casefold() in PLAIN_METADATA]
-    manifest = replace(manifest, frame=manifest.frame[stay])
-    for column in ("patient_id", "study_id"):
-        ids = manifest.frame[column].to_numpy()
-        if (ids != "").any():
-            named = np.array(id_pseudonyms(load_key(), column, ids), object)
-            manifest = manifest.with_column(column, named)
-    return manifest
+    frame = manifest.frame[stay]
+    patient, study = frame["patient_id"], frame["study_id"]
+    plain = {"patient_id": plain_ids(patient), "study_id": study_ids(study, patient)}
+    if any((ids != "").any() for ids in plain.values()):
+        key = load_key()
+        plain = {c: np.array(_pseudonyms(key, c, ids), object) for c, ids in plain.items()}
+    return replace(manifest, frame=frame.assign(**plain))
 
 
-def id_pseudonyms(key: bytes, column: str, ids: Iterable[str]) -> list[str]:
-    """Return the pseudonym of each patient or study id under `key`; of a blank one a blank.
+def patient_pseudonyms(key: bytes, ids: Sequence[str]) -> list[str]:
+    """Return the pseudonym of each patient id under `key`; of one that names nobody a blank.
 
     Parameters
     ----------
-    column : {"patient_id", "study_id"}
-    ids : iterable of str
-        As they are; those that `plain_id` takes for one get one pseudonym.
+    ids : sequence of str
+        As they are; those that `medimg.data.ids.plain_id` takes for one get one pseudonym.
     """
-    plain = [plain_id(identifier) for identifier in ids]
+    return _pseudonyms(key, "patient_id", plain_ids(ids))
+
+
+def _pseudonyms(key: bytes, column: str, plain: NDArray[Any]) -> list[str]:
     named = sorted(set(plain) - {""})
     names = dict(zip(named, pseudonyms(key, [(column, i) for i in named]), strict=True))
     return [names.get(identifier, "") for identifier in plain]

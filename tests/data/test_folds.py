@@ -175,6 +175,28 @@ def test_cases_of_split_none_are_none_in_every_fold() -> None:
     assert (manifest.folds[~left_out] != "none").all()
 
 
+def test_a_case_that_is_left_out_afterwards_is_none_in_every_fold() -> None:
+    manifest = folded()
+    out = np.where(np.arange(60) < 10, "none", "").astype(object)
+    for number in (1, 2, 3):
+        fold = manifest.with_column("split", out).fold(number)
+        assert (fold.split[:10] == "none").all()
+        assert (fold.split[10:] == manifest.fold(number).split[10:]).all()
+
+
+def test_folds_do_not_part_a_chain_through_a_case_left_out() -> None:
+    manifest = make_manifest(90)
+    for name, cells in {
+        "patient_id": [f"p{i // 3}" if i % 3 < 2 else "" for i in range(90)],
+        "lesion": [f"L{i // 3}" if i % 3 else "" for i in range(90)],
+        "split": ["none" if i % 3 == 1 else "" for i in range(90)],
+    }.items():
+        manifest = manifest.with_column(name, np.array(cells, object))
+    folds = make_folds(manifest, 5, by=("patient", "lesion")).folds
+    assert folds is not None
+    assert (folds[::3] == folds[2::3]).all()
+
+
 def test_an_official_split_is_set_aside_by_name_alone() -> None:
     official = make_manifest(60, patients=20, splits=("train", "test", "none"))
     with pytest.raises(UsageError, match="--anew"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medimg.data.groups import group_of
-from medimg.data.manifest import Manifest, plain_id
+from medimg.data.ids import plain_id
+from medimg.data.manifest import Manifest
 from medimg.errors import ManifestError, UsageError
 from medimg.labels import LabelSpace
 
@@ -110,9 +112,33 @@ def test_neither_the_order_of_rows_nor_case_ids_change_a_number(
     assert group_of(again, by).tolist() == group_of(cases, by)[order].tolist()
 
 
-def test_cases_of_one_study_stay_together_where_no_patient_is_known() -> None:
-    cases = manifest(patient_id=["", "", "1", ""], study_id=["s", "S ", "s", ""])
-    assert together(group_of(cases)) == [[0, 1], [2], [3]]
+def test_cases_of_one_study_stay_together_also_with_those_whose_patient_is_known() -> None:
+    cases = manifest(patient_id=["", "1", "", "1", "2"], study_id=["A70041", "a70041 ", "", "", ""])
+    assert together(group_of(cases)) == [[0, 1, 3], [2], [4]]
+
+
+def test_numbers_within_a_patient_join_nobody_elses_studies() -> None:
+    study = ["study1", "study1", "study1", "2", "2"]
+    cases = manifest(patient_id=["", "", "1", "", "3"], study_id=study)
+    assert together(group_of(cases)) == [[0], [1], [2], [3], [4]]
+    visits = manifest(patient_id=["1", "1", "2", ""], study_id=["1", "01", "1", "1"])
+    assert together(group_of(visits, ("study",))) == [[0, 1], [2], [3]]
+    with pytest.raises(ManifestError, match="1 of 4 cases have no study_id: c003"):
+        group_of(visits, ("study",), "refuse")
+
+
+def test_words_for_no_id_are_no_patient_that_cases_share() -> None:
+    cases = manifest(patient_id=["NA", "na", "unknown", "Unknown ", "x", "X"])
+    assert together(group_of(cases)) == [[0], [1], [2], [3], [4, 5]]
+    with pytest.raises(ManifestError, match="4 of 6 cases have no patient_id"):
+        group_of(cases, missing="refuse")
+
+
+def test_a_case_of_split_none_links_and_needs_no_id() -> None:
+    cases = manifest(
+        patient_id=["p", "p", "", ""], lesion=["", "L", "L", ""], split=["", "none", "", "none"]
+    )
+    assert together(group_of(cases, ("patient", "lesion"), "refuse")) == [[0, 1, 2], [3]]
 
 
 def test_a_picture_that_is_named_twice_is_one_group() -> None:
@@ -120,6 +146,16 @@ def test_a_picture_that_is_named_twice_is_one_group() -> None:
     frame["frame"] = ["1", "1", "2"]
     cases = Manifest(frame, np.full((3, 2), np.nan, np.float32), TWO, Path())
     assert together(group_of(cases)) == [[0, 1], [2]]
+
+
+def test_a_whole_file_is_one_image_with_its_frames_and_so_are_volumes_that_share_a_file() -> None:
+    cases = manifest(
+        source=["a", "./a", "a", "b", "b", "v1", "v3", "v5"],
+        frame=["0", "", "1", "0", "1", "", "", ""],
+        patient_id=["1", "2", "3", "", "", "4", "5", ""],
+    )
+    files = {"c005": ("v1", "v2"), "c006": ("v3", "v2"), "c007": ("v5", "v6")}
+    assert together(group_of(replace(cases, files=files))) == [[0, 1, 2], [3], [4], [5, 6], [7]]
 
 
 def test_cells_that_are_no_text_are_taken_as_they_print() -> None:

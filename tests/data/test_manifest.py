@@ -12,6 +12,7 @@ import pytest
 
 from medimg.data.audit import audit
 from medimg.data.manifest import Manifest
+from medimg.data.store import with_pseudonyms
 from medimg.errors import LeakError, ManifestError, SourceNotFound
 from medimg.labels import LabelSpace
 from medimg.testing import make_manifest
@@ -80,6 +81,25 @@ def test_a_patient_in_two_splits_is_a_leak_also_with_another_padding() -> None:
     with pytest.raises(LeakError, match="case00000"):
         found.require_clean()
     found.require_clean(allow=["patient_in_several_splits"])
+
+
+def test_patients_are_counted_as_splits_take_them() -> None:
+    ids = np.array(["007", "7", "7.0", "NA", "", "unknown"], object)
+    manifest = make_manifest(6, splits=("train",)).with_column("patient_id", ids)
+    assert manifest.counts()["patients"].tolist() == [1]
+
+
+def test_studies_numbered_within_patients_have_the_fingerprint_of_their_pseudonyms() -> None:
+    manifest = make_manifest(6)
+    for name, cells in {
+        "patient_id": ["a", "a", "A ", "b", "", "NA"],
+        "study_id": ["study1", "study2", "study01", "study1", "study1", "1.2.3.4"],
+    }.items():
+        manifest = manifest.with_column(name, np.array(cells, object))
+    named = with_pseudonyms(manifest)
+    assert named.fingerprint == manifest.fingerprint
+    study = named.frame["study_id"].tolist()
+    assert study[0] == study[2] and study[4] == "" and len(set(study)) == 5
 
 
 def test_a_case_left_out_is_no_leak() -> None:

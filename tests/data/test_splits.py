@@ -16,10 +16,12 @@ from medimg.data.groups import group_of
 from medimg.data.manifest import Manifest
 from medimg.data.options import SplitOptions
 from medimg.data.splits import split
+from medimg.data.store import with_pseudonyms
 from medimg.errors import ManifestError, UsageError
 from medimg.labels import LabelSpace
 from medimg.testing import make_manifest
 
+OWN = "each counts as a group of its own, unless its study or image is another's too"
 SPACES = [
     LabelSpace(("a", "b")),
     LabelSpace(("low", "mid", "high"), "ordinal"),
@@ -151,6 +153,48 @@ def test_missing_ids_are_refused_where_that_is_asked() -> None:
         split(cases, missing="refuse")
 
 
+def test_a_chain_through_a_case_left_out_is_not_parted() -> None:
+    cases = with_columns(
+        make_manifest(90),
+        patient_id=[f"p{i // 3}" if i % 3 < 2 else "" for i in range(90)],
+        lesion=[f"L{i // 3}" if i % 3 else "" for i in range(90)],
+        split=["none" if i % 3 == 1 else "" for i in range(90)],
+    )
+    by = ("patient_id", "lesion")
+    done = split(cases, by=by)
+    assert (done.split[::3] == done.split[2::3]).all()
+    audit(done, by=by, quick=True).require_clean()
+
+
+KINDS = {
+    "patient_id": ("", "NA", "1", "01", "2", "p 3", "P  3", "4", "5"),
+    "study_id": ("", "", "", "study1", "2", "1.2.840.7", "A70041", "a70041"),
+    "lesion": ("", "", "x", "X ", "y", float("nan"), 7, 7.0),
+    "source": ("a", "./a", "b", "c", "d", "e", "f"),
+    "frame": ("", "0", "1", "2", "3", "4"),
+    "split": ("", "", "", "none"),
+}
+
+
+@settings(deadline=None, max_examples=150)
+@given(seed=st.integers(0, 100_000), n=st.integers(6, 60))
+def test_no_split_is_refused_by_its_own_audit(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    columns = {
+        name: [kinds[i] for i in rng.integers(len(kinds), size=n)] for name, kinds in KINDS.items()
+    }
+    if seed % 2:
+        columns["source"] = [f"s{i}" for i in rng.integers(3 * n, size=n)]
+    cases = with_columns(make_manifest(n), **columns)
+    if (cases.split == "none").all():
+        return
+    by = (("patient_id",), ("patient_id", "lesion"), ("study_id", "patient_id"))[seed % 3]
+    done = split(cases, by=by, seed=seed)
+    audit(done, by=by, quick=True).require_clean()
+    audit(done, quick=True).require_clean()
+    audit(with_pseudonyms(done), quick=True).require_clean()
+
+
 def test_left_out_cases_stay_out_and_the_others_are_split() -> None:
     cases = with_columns(make_manifest(60), split=["none", *[""] * 59])
     done = split(cases)
@@ -208,6 +252,17 @@ def test_a_case_without_a_date_is_told_and_not_guessed() -> None:
     assert done.split[5] == done.split[9] == "none"
 
 
+@pytest.mark.parametrize("column", ["split", "case_id", "frame"])
+def test_columns_that_say_nothing_of_who_belongs_together_are_no_groups(column: str) -> None:
+    with pytest.raises(UsageError, match=f"groups by '{column}'"):
+        split(sites(), by=(column,))
+
+
+def test_fewer_groups_than_splits_are_refused() -> None:
+    with pytest.raises(ManifestError, match="3 groups cannot be shared out among train, val"):
+        split(sites(), by=("site",))
+
+
 def test_a_case_of_no_site_is_told_where_a_site_is_held_out() -> None:
     cases = sites()
     blank = ["" if i == 7 else site for i, site in enumerate(cases.frame["site"])]
@@ -219,6 +274,7 @@ def test_a_case_of_no_site_is_told_where_a_site_is_held_out() -> None:
     "options, message",
     [
         ({"hold_out": ("sit=B",)}, "no column 'sit'; did you mean site"),
+        ({"hold_out": ("scanner=B",)}, r"no column 'scanner'\n  -> one of site, date, patient_id"),
         ({"hold_out": ("site=D",)}, "no case has site=D\n  -> .*: A, B, C"),
         ({"hold_out": ("site",)}, "write COLUMN=VALUE, as in site=B"),
         ({"hold_out": ("site=",)}, "write COLUMN=VALUE"),
@@ -231,6 +287,20 @@ def test_a_case_of_no_site_is_told_where_a_site_is_held_out() -> None:
 def test_what_cannot_be_held_out_is_refused(options: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         split(sites(), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("column", ["site_patient", "Model user", "device serial"])
+def test_a_column_that_is_not_named_as_sites_are_is_not_listed_in_an_error(column: str) -> None:
+    names = [f"HOSP-{i:03}" for i in range(120)]
+    with pytest.raises(UsageError, match="one of the 120 values") as error:
+        split(with_columns(sites(), **{column: names}), hold_out=(f"{column}=HOSP-999",))
+    assert "HOSP-0" not in str(error.value)
+
+
+def test_a_word_for_no_id_is_a_value_to_hold_out() -> None:
+    words = ["unknown" if i % 3 else "B" for i in range(120)]
+    done = split(with_columns(sites(patients=120), kernel=words), hold_out=("kernel=Unknown",))
+    assert ((done.split == "test") == np.array([word == "unknown" for word in words])).all()
 
 
 def test_patients_are_not_listed_in_an_error() -> None:
@@ -274,7 +344,7 @@ def test_counts_tell_cases_and_patients_of_each_class() -> None:
     targets[4] = np.nan
     table = split_counts(Manifest(frame, targets, SPACES[0], Path()))
     expected = """
-split cases patients label:a label:a_patients label:b label:b_patients unknown
+split cases groups label:a label:a_groups label:b label:b_groups unknown
 train 4     2        3       2                1       1                0
 test  1     1        0       0                0       0                1
 none  1     1        1       1                0       0                0
@@ -282,7 +352,9 @@ none  1     1        1       1                0       0                0
     header, *rows = (line.split() for line in expected.strip().splitlines())
     assert [column.replace(" ", "_") for column in table] == header
     assert table.astype(str).to_numpy().tolist() == rows
-    assert "groups" in split_counts(make_manifest(4))
+    assert "patients" in split_counts(make_manifest(4, patients=2))
+    shared = with_columns(make_manifest(4, patients=2), study_id=["1.2.3.4"] * 4)
+    assert "groups" in split_counts(shared), "two patients are one group"
 
 
 def test_a_class_too_rare_for_the_splits_is_told() -> None:
@@ -311,12 +383,12 @@ def test_cases_without_an_id_and_negatives_that_are_missing_are_told() -> None:
     space = SPACES[2]
     targets = np.array([[1, 0], [1, 1], [1, 0], [0, np.nan]], np.float32)
     frame = make_manifest(4).frame.assign(
-        patient_id=["1", "2", "", "4"], split=["train", "test", "train", "train"]
+        patient_id=["1", "2", "", "n/a"], split=["train", "test", "train", "train"]
     )
     told = warnings(Manifest(frame, targets, space, Path()))
     assert told == [
-        "1 of 4 cases have no patient_id: each counts as a group of its own, whoever it is of",
-        "class 'y' is of 1 patient, too few for 2 splits",
+        f"2 of 4 cases have no patient_id (1 a word for none, such as NA): {OWN}",
+        "class 'y' is of 1 group, too few for 2 splits",
         "no case of class 'y' in train",
         "no case known to be without 'x' in test",
         "no case known to be without 'y' in test",

@@ -22,6 +22,7 @@ class Meaning(NamedTuple):
 CODES: dict[str, Meaning] = {
     "patient_in_several_splits": Meaning("leak", "cases of one patient stand in several splits"),
     "study_in_several_splits": Meaning("leak", "cases of one study stand in several splits"),
+    "source_in_several_splits": Meaning("leak", "cases of one image stand in several splits"),
     "group_in_several_splits": Meaning(
         "leak", "cases that belong together stand in several splits"
     ),
@@ -41,7 +42,7 @@ CODES: dict[str, Meaning] = {
     "class_absent_from_split": Meaning("warning", "a split holds no case of a class"),
     "source_listed_twice": Meaning("warning", "one image is listed as several cases"),
     "ids_alike": Meaning(
-        "warning", "patient ids that differ in blanks, capitals or zeros alone: taken as one"
+        "warning", "patient ids that differ in how they are written alone: taken as one"
     ),
     "file_missing": Meaning("warning", "the file of a case is not there"),
     "patient_in_several_classes": Meaning("information", "patients with cases of several classes"),

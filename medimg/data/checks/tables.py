@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import posixpath
+from itertools import compress
 
 import numpy as np
 import pandas as pd
 
 from medimg.data.checks.findings import Finding
-from medimg.data.manifest import SPLITS, Manifest, plain_id
-
-#: The columns of a table of files.
-_OF_FILES = ["source", "frame", "case"]
+from medimg.data.ids import plain_ids
+from medimg.data.images import Files, files_of, shared_images
+from medimg.data.manifest import SPLITS, Manifest
 
 
 def class_absent_from_split(manifest: Manifest) -> Finding | None:
@@ -33,17 +32,15 @@ def class_absent_from_split(manifest: Manifest) -> Finding | None:
 
 
 def source_listed_twice(manifest: Manifest) -> Finding | None:
-    """Return the cases that share a source and frame; of volumes, any of their files."""
-    table = _sources(manifest)
-    table["source"] = [posixpath.normpath(source) for source in table["source"]]
-    table = table.drop_duplicates()
-    several = table[table.duplicated(["source", "frame"], keep=False)]
-    groups = {tuple(sorted(own)) for _, own in several.groupby(["source", "frame"])["case"]}
+    """Return the cases of one image, see `medimg.data.images`; of volumes, of any of their files."""
+    rows, images, _ = shared_images(_files(manifest))
+    cases = pd.Series(manifest.case_id[rows])
+    groups = {tuple(sorted(own)) for _, own in cases.groupby(images)}
     return Finding("source_listed_twice", tuple(sorted(groups))) if groups else None
 
 
 def ids_alike(manifest: Manifest) -> Finding | None:
-    """Return the cases of patient ids that differ in blanks, capitals or zeros alone.
+    """Return the cases of patient ids that differ in how they are written alone, see `plain_text`.
 
     The groups name cases, never an id.
     """
@@ -59,15 +56,15 @@ def ids_alike(manifest: Manifest) -> Finding | None:
 
 def file_missing(manifest: Manifest) -> Finding | None:
     """Return the cases of which a file is not there; the members of a file are not looked for."""
-    table = _sources(manifest)
+    files = _files(manifest)
     root, there = os.fspath(manifest.root), {}
-    for source in table["source"].unique():
+    for source in set(files.sources):
         there[source] = _exists(root, source)
         if not there[source] and "#" in source:
             file = source.rpartition("#")[0]
             there[file] = there[source] = there[file] if file in there else _exists(root, file)
-    missing = table["case"][~table["source"].map(there).astype(bool)]
-    groups = tuple((case_id,) for case_id in sorted(set(missing)))
+    missing = files.rows[np.array([not there[source] for source in files.sources], bool)]
+    groups = tuple((case_id,) for case_id in manifest.case_id[np.unique(missing)])
     return Finding("file_missing", groups) if groups else None
 
 
@@ -81,20 +78,6 @@ def patient_in_several_classes(manifest: Manifest) -> Finding | None:
     return Finding("patient_in_several_classes", groups) if groups else None
 
 
-def _sources(manifest: Manifest) -> pd.DataFrame:
-    """Return source, frame and case of every file of the cases that take part."""
-    frame = manifest.frame[manifest.split != "none"]
-    alone = ~frame["case_id"].isin(manifest.files.keys())
-    plain = frame.loc[alone, ["source", "frame", "case_id"]].set_axis(_OF_FILES, axis=1)
-    volumes = [
-        (source, number, case_id)
-        for case_id, number in frame.loc[~alone, ["case_id", "frame"]].itertuples(index=False)
-        for source in manifest.files[case_id]
-    ]
-    table: pd.DataFrame = pd.concat([plain, pd.DataFrame(volumes, columns=_OF_FILES, dtype=object)])
-    return table
-
-
 def _exists(root: str, source: str) -> bool:
     try:
         os.stat(f"{root}/{source}")  # noqa: PTH116 - a third of the time of Path
@@ -103,13 +86,19 @@ def _exists(root: str, source: str) -> bool:
     return True
 
 
+def _files(manifest: Manifest) -> Files:
+    """Return the files of the cases that take part."""
+    rows, sources, frames = files_of(manifest)
+    part = manifest.split[rows] != "none"
+    return Files(rows[part], list(compress(sources, part)), list(compress(frames, part)))
+
+
 def _known_patients(manifest: Manifest) -> pd.DataFrame:
     """Return row, case, id and plain id of the cases that take part and have a patient."""
     takes_part = np.flatnonzero(manifest.split != "none")
     ids = manifest.frame["patient_id"].to_numpy()[takes_part]
-    plain = {i: plain_id(i) for i in set(ids)}
     columns = {"row": takes_part, "case": manifest.case_id[takes_part], "id": ids}
-    patients = np.array([plain[i] for i in ids], object)
+    patients = plain_ids(ids)
     return pd.DataFrame(columns | {"patient": patients}).iloc[np.flatnonzero(patients != "")]
 
 

@@ -108,13 +108,14 @@ def sorted_classes(labels: Iterable[str]) -> tuple[str, ...]:
 def read_splits(cells: Sequence[str], name: str) -> list[str]:
     """Return the manifest's name of each split; a blank stays one."""
     texts = [cell.strip().lower() for cell in cells]
-    unknown = sorted(set(texts) - {*SPLIT_NAMES, ""})
+    unknown = sorted(set(texts) - {*SPLIT_NAMES, "none", ""})
     if unknown:
         raise DataError(
             f"{name}: split {unknown[0]!r} is unknown{nearest(unknown[0], SPLIT_NAMES)}",
-            remedy=f"one of {', '.join(dict.fromkeys(SPLIT_NAMES.values()))}, or blank",
+            remedy=f"one of {', '.join(dict.fromkeys(SPLIT_NAMES.values()))}, none (takes no part) "
+            "or blank",
         )
-    return [SPLIT_NAMES.get(text, "") for text in texts]
+    return [SPLIT_NAMES.get(text, text) for text in texts]
 
 
 def resolve_paths(cells: Sequence[str], base: Path, name: str) -> tuple[Path, list[str]]:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medimg.data.manifest import plain_id
+from medimg.data.ids import plain_text
 from medimg.data.options import IndexOptions
 from medimg.data.sources import table
 from medimg.data.sources.dicom.index.cases import Unit
@@ -262,8 +262,8 @@ def _unmatched(
             found.append(Unmatched(row, "several files have this name"))
         elif not cell.strip():
             found.append(Unmatched(row, "the key is blank"))
-        elif plain_id(cell) in plain:
-            found.append(Unmatched(row, STRIPPED, plain[plain_id(cell)]))
+        elif plain_text(cell) in plain:
+            found.append(Unmatched(row, STRIPPED, plain[plain_text(cell)]))
         else:
             found.append(Unmatched(row, "no such scan"))
     return found

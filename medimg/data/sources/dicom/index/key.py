@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from medimg.data.manifest import plain_id
+from medimg.data.ids import plain_text
 from medimg.data.options import IndexOptions
 from medimg.data.sources import table
 from medimg.data.sources.dicom.index.match import Match, match_files, match_ids, plain_ids
@@ -145,7 +145,7 @@ def _nothing_matches(matcher: _Matcher, tried: Sequence[Key]) -> LabelError:
     """Return the error of a key that matches no scan, with what may be meant instead."""
     column, what, _ = tried[0]
     plain = plain_ids(matcher.columns, what)
-    near = sum(plain_id(cell) in plain for cell in matcher.sheet[column] if cell.strip())
+    near = sum(plain_text(cell) in plain for cell in matcher.sheet[column] if cell.strip())
     others = [w for w in IDENTITIES if matcher(column, w).match.found]
     if near:
         remedy = f"{near} match without blanks, zeros and capitals; write them as the scans do"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from medimg.data.manifest import plain_id
+from medimg.data.ids import plain_text
 from medimg.data.sources import table
 
 NONE, SEVERAL = -1, -2
@@ -108,4 +108,4 @@ def plain_ids(columns: Mapping[str, Sequence[str]], what: str) -> dict[str, int]
     ids = columns["source"] if what == "file" else columns[what]
     if what == "file":
         ids = [base_name(source) for source in ids]
-    return {plain_id(id_): number for number, id_ in enumerate(ids) if id_}
+    return {plain_text(id_): number for number, id_ in enumerate(ids) if id_}

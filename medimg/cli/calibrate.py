@@ -26,7 +26,7 @@ def calibrate_bundle(
         )
     _require_same(bundle, predictions, table)
     calibrator = fit_calibrator(predictions)
-    bundle.with_calibrator(calibrator).save(out, overwrite=overwrite)
+    bundle.with_calibrator(calibrator, predictions).save(out, overwrite=overwrite)
     return calibrator.parameters["temperature"]
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 from medimg.data.sources.dicom.index.listing import count
 from medimg.inference.bundle import ModelBundle
+from medimg.inference.checker import why_unchecked
 from medimg.inference.scan import PREDICTIONS_CSV, ScanResult, parse_limit, predict_scans
+from medimg.inference.seen import seen_of, sentences
 
 
 def predict_and_print(bundle: Path, scans: Sequence[Path], out: Path, **options: Any) -> bool:
@@ -21,8 +23,10 @@ def predict_and_print(bundle: Path, scans: Sequence[Path], out: Path, **options:
         Whether `errors.csv` has rows.
     """
     parse_limit(options["max_refused"])
-    result = predict_scans(ModelBundle.load(bundle), scans, out, **options)
+    loaded = ModelBundle.load(bundle)
+    result = predict_scans(loaded, scans, out, **options)
     lines = _lines(result, out, options["settle"])
+    lines += sentences(seen_of(result.predictions), why_unchecked(loaded.members))
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     return bool(result.refusals)
 

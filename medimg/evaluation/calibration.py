@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from medimg.calibrator import Calibrator, log_likelihood_terms
 from medimg.errors import PredictionsError, UsageError, nearest
@@ -53,10 +56,16 @@ def fit_calibrator(predictions: Predictions, method: str = "temperature") -> Cal
     )
 
 
-def _require_two_answers(targets: Floats, space: LabelSpace, split: str) -> None:
+def has_two_answers(targets: NDArray[np.floating[Any]], space: LabelSpace) -> bool:
+    """Whether known targets (N, K) tell a sure score from an unsure one: they are not all alike."""
     present, absent = (targets == 1).any(axis=0), (targets == 0).any(axis=0)
-    if present.sum() > 1 if space.exclusive else present.any() and absent.any():
+    return bool(present.sum() > 1 if space.exclusive else present.any() and absent.any())
+
+
+def _require_two_answers(targets: Floats, space: LabelSpace, split: str) -> None:
+    if has_two_answers(targets, space):
         return
+    present = (targets == 1).any(axis=0)
     only = space.classes[int(present.argmax())] if present.any() else "negative"
     raise PredictionsError(
         f"every known target of split {split!r} is {only!r}",

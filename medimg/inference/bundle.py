@@ -15,22 +15,32 @@ from torch import nn
 from medimg.calibrator import Calibrator
 from medimg.data.preprocess import Preprocess
 from medimg.data.store import ImageStore
-from medimg.errors import BundleError, MedimgError, PredictionsError
+from medimg.errors import BundleError, PredictionsError
 from medimg.files import (
+    canonical_json,
     claim_folder,
     fingerprint,
-    read_json,
     sha256_file,
     write_bytes,
     write_json,
     write_text,
 )
+from medimg.inference.about import (
+    ABOUT,
+    CARD,
+    MEMBERS,
+    WEIGHTS,
+    checked_file,
+    read_about,
+    read_members,
+)
+from medimg.inference.checker import seen_in_store
 from medimg.inference.forward import Network, chunks, forward, pick_device, running
+from medimg.inference.members import Members
+from medimg.inference.seen import SEEN
 from medimg.labels import LabelSpace
 from medimg.models.build import ModelSpec, build_model
 from medimg.predictions import Predictions
-
-_WEIGHTS, _ABOUT, _CARD = "weights.safetensors", "bundle.json", "card.md"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +65,9 @@ class ModelBundle:
         Of the data that it was trained on.
     provenance : mapping
         Versions, machine, seed.
+    members : Members, optional
+        Which cases made it. No part of `bundle_id`: no score hangs on it, and its names hang
+        on the pseudonym key.
     """
 
     model: nn.Module
@@ -67,6 +80,7 @@ class ModelBundle:
     calibrator: Calibrator | None = None
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    members: Members | None = None
 
     @property
     def bundle_id(self) -> str:
@@ -89,14 +103,40 @@ class ModelBundle:
             "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
         }
 
-    def with_calibrator(self, calibrator: Calibrator | None) -> ModelBundle:
-        """Return the bundle with another calibrator."""
-        return replace(self, calibrator=calibrator)
+    def with_calibrator(
+        self, calibrator: Calibrator | None, fitted_on: Predictions | None = None
+    ) -> ModelBundle:
+        """Return the bundle with another calibrator.
+
+        Parameters
+        ----------
+        fitted_on : Predictions, optional
+            What this bundle predicted and `calibrator` was fitted on, so that `members` knows
+            who calibrated; without it nothing can be ruled out of the training set any more.
+
+        Raises
+        ------
+        BundleError
+            The calibrator was fitted on other predictions.
+        """
+        if calibrator and fitted_on is not None and calibrator.fitted_on != fitted_on.fingerprint:
+            raise BundleError(
+                "the calibrator was fitted on other predictions than these",
+                remedy="give those that went into fit_calibrator",
+            )
+        members = self.members
+        if members is not None and calibrator is not None and fitted_on is not None:
+            members = members.with_calib(fitted_on)
+        elif members is not None:
+            members = replace(members, calib_unknown="" if calibrator is None else "all")
+        return replace(self, calibrator=calibrator, members=members)
 
     def predict(
         self, data: ImageStore, split: str | None = None, *, device: str = "auto"
     ) -> Predictions:
         """Return the predictions of a store's cases, of one split or of all.
+
+        Their metadata say in the column `seen` which of them made the model; see `members`.
 
         Raises
         ------
@@ -114,7 +154,8 @@ class ModelBundle:
                 remedy="name one of them",
             )
         scores = self.logits(chunks(data, rows), len(rows), device=device)
-        return self.predictions(manifest.take(rows).frame, scores, manifest.targets[rows])
+        frame = manifest.take(rows).frame.assign(**{SEEN: seen_in_store(self.members, data, rows)})
+        return self.predictions(frame, scores, manifest.targets[rows])
 
     @contextmanager
     def running(self, device: str = "auto") -> Iterator[Network]:
@@ -181,20 +222,25 @@ class ModelBundle:
         """Write the bundle as a folder, `bundle.json` last."""
         from safetensors.torch import save
 
-        folder = claim_folder(folder, _ABOUT, overwrite=overwrite)
+        folder = claim_folder(folder, ABOUT, overwrite=overwrite)
         state = {n: t.detach().cpu().contiguous() for n, t in self.model.state_dict().items()}
-        write_bytes(folder / _WEIGHTS, save(state))
+        write_bytes(folder / WEIGHTS, save(state))
+        files = [WEIGHTS]
+        if self.members is not None:
+            write_text(folder / MEMBERS, canonical_json(self.members.to_dict()) + "\n")
+            files.append(MEMBERS)
         about = {
             "format": "medimg.bundle",
             "format_version": 1,
             "bundle_id": self.bundle_id,
+            "uncalibrated_id": self.with_calibrator(None).bundle_id,
             **self._identity(),
             "fingerprints": dict(self.fingerprints),
             "provenance": dict(self.provenance),
-            "files": {_WEIGHTS: sha256_file(folder / _WEIGHTS)},
+            "files": {name: sha256_file(folder / name) for name in files},
         }
-        write_text(folder / _CARD, _card(self))
-        write_json(folder / _ABOUT, about | {"sha256": fingerprint(about)})
+        write_text(folder / CARD, _card(self))
+        write_json(folder / ABOUT, about | {"sha256": fingerprint(about)})
         return folder
 
     @classmethod
@@ -213,17 +259,12 @@ class ModelBundle:
             Incomplete, altered (by SHA-256) or of another version.
         """
         folder = Path(folder)
-        about = _read_about(folder)
-        for name, expected in about["files"].items():
-            path = folder / name
-            if not path.is_file() or sha256_file(path) != expected:
-                raise BundleError(
-                    f"{path} is missing or was altered (its SHA-256 is not the bundle's)",
-                    remedy="copy the bundle again from where it was made",
-                )
+        about = read_about(folder)
+        for name in about["files"]:
+            checked_file(folder, about, name)
         spec = ModelSpec(**about["model"] | {"shape": tuple(about["model"]["shape"])})
         bundle = cls(
-            model=_load_weights(folder / _WEIGHTS, spec, model),
+            model=_load_weights(folder / WEIGHTS, spec, model),
             spec=spec,
             preprocess=Preprocess.model_validate(about["preprocess"]),
             mean=tuple(about["mean"]),
@@ -235,6 +276,7 @@ class ModelBundle:
             else Calibrator.from_dict(about["calibrator"]),
             fingerprints=about["fingerprints"],
             provenance=about["provenance"],
+            members=read_members(folder, about),
         )
         if bundle.bundle_id != about["bundle_id"]:
             raise BundleError(
@@ -242,31 +284,6 @@ class ModelBundle:
                 remedy="give the module that the bundle was made with",
             )
         return bundle
-
-
-def _read_about(folder: Path) -> dict[str, Any]:
-    path = folder / _ABOUT
-    if not path.is_file():
-        raise BundleError(
-            f"{folder} holds no {_ABOUT}, so it is no finished bundle",
-            remedy="name the folder `bundle` of a finished run",
-        )
-    try:
-        about: dict[str, Any] = read_json(path)
-        stated = about.pop("sha256", None)
-    except (MedimgError, AttributeError) as error:
-        raise BundleError(f"{path} is unreadable", remedy="copy the bundle again") from error
-    if about.get("format") != "medimg.bundle" or about.get("format_version") != 1:
-        raise BundleError(
-            f"{path}: format {about.get('format')!r}, version {about.get('format_version')!r}",
-            remedy="this medimg reads medimg.bundle, version 1",
-        )
-    if stated != fingerprint(about):
-        raise BundleError(
-            f"{path} was altered (its SHA-256 is not the one it states)",
-            remedy="copy the bundle again from where it was made",
-        )
-    return about
 
 
 def _load_weights(path: Path, spec: ModelSpec, model: nn.Module | None) -> nn.Module:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from medimg.errors import DataError, FolderExists, Refusal, UsageError
 from medimg.files import canonical_json, lock, require_free, write_text
+from medimg.inference.seen import NOT_CHECKED
 
 #: The file that a finished folder holds, written last.
 MARKER = "run.json"
@@ -50,6 +51,8 @@ class Row(NamedTuple):
         None is "nobody looked".
     about : dict of str to str
         Patient (as it goes beyond the manifest), split and metadata, where not blank.
+    picture : str
+        The split that made the model and holds this very picture, `NO` or `NOT_CHECKED`.
     """
 
     case_id: str
@@ -58,6 +61,7 @@ class Row(NamedTuple):
     logits: list[float]
     targets: list[float | None]
     about: dict[str, str]
+    picture: str = NOT_CHECKED
 
 
 class Journal:

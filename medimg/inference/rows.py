@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from medimg.data.manifest import Manifest
 from medimg.errors import BundleError
 from medimg.inference.bundle import ModelBundle
+from medimg.inference.checker import checker
 from medimg.inference.ledger import Row
 from medimg.inference.plan import Files
+from medimg.inference.seen import NOT_CHECKED, SEEN
 from medimg.predictions import Predictions
 
 #: Columns of a manifest that a row of predictions does without.
@@ -36,8 +38,15 @@ class RowMaker:
         self.columns = [str(c) for c in manifest.frame if c not in _LEFT_OUT]
         self._cells = manifest.frame[self.columns].to_numpy(object)
 
-    def predicted(self, numbers: Sequence[int], scores: NDArray[np.float32]) -> list[Row]:
+    def predicted(
+        self, numbers: Sequence[int], scores: NDArray[np.float32], pictures: Sequence[str]
+    ) -> list[Row]:
         """Return the rows of one batch with its logits float32 (B, K).
+
+        Parameters
+        ----------
+        pictures : sequence of str (B,)
+            See `Row.picture`.
 
         Raises
         ------
@@ -51,13 +60,14 @@ class RowMaker:
                 f"the network gives {scores[bad[0]].tolist()} for case {case_id!r}",
                 remedy="its weights are of no use; train it again",
             )
-        return [self._row(n, logits) for n, logits in zip(numbers, scores.tolist(), strict=True)]
+        told = zip(numbers, scores.tolist(), pictures, strict=True)
+        return [self._row(number, logits, picture) for number, logits, picture in told]
 
     def renewed(self, number: int, row: Row) -> Row:
         """Return an older row with what the manifest says of its case now."""
         return row._replace(targets=self._targets(number), about=self._about(number))
 
-    def _row(self, number: int, logits: list[float]) -> Row:
+    def _row(self, number: int, logits: list[float], picture: str) -> Row:
         return Row(
             case_id=self.manifest.case_id[number],
             stamp=self.stamps[number],
@@ -65,6 +75,7 @@ class RowMaker:
             logits=logits,
             targets=self._targets(number),
             about=self._about(number),
+            picture=picture,
         )
 
     def _targets(self, number: int) -> list[float | None]:
@@ -77,13 +88,25 @@ class RowMaker:
 
 
 def predictions_of(bundle: ModelBundle, rows: Sequence[Row], columns: Sequence[str]) -> Predictions:
-    """Return rows as predictions; `columns` of `about` come first and in this order."""
+    """Return rows as predictions; `columns` of `about` come first and in this order.
+
+    Their metadata end with what is known of each case's part in the training.
+    """
     others = {column for row in rows for column in row.about} - set(columns)
     names = ["case_id", *columns, *sorted(others)]
     records = [{"case_id": row.case_id, **row.about} for row in rows]
     frame = pd.DataFrame(records, columns=names, dtype=object).fillna("")
     frame = frame.assign(**{c: "" for c in ("patient_id", "split") if c not in names})
+    frame = frame.assign(**{SEEN: _seen(bundle, rows)})
     width = bundle.space.k
     scores = np.array([row.logits for row in rows], np.float32).reshape(-1, width)
     targets = np.array([row.targets for row in rows], np.float32).reshape(-1, width)
     return bundle.predictions(frame, scores, targets)
+
+
+def _seen(bundle: ModelBundle, rows: Sequence[Row]) -> list[str]:
+    check = checker(bundle.members)
+    if check is None:
+        return [NOT_CHECKED] * len(rows)
+    patients = [row.about.get("patient_id", "") for row in rows]
+    return check.seen([row.case_id for row in rows], patients, [row.picture for row in rows])

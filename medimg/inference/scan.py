@@ -30,6 +30,7 @@ from medimg.inference.identities import write_identities
 from medimg.inference.ledger import MARKER, Journal, claimed
 from medimg.inference.plan import Files, Plan, make_plan
 from medimg.inference.rows import RowMaker, predictions_of
+from medimg.inference.seen import counts, seen_of
 from medimg.inference.stream import predict_into
 from medimg.predictions import Predictions
 from medimg.privacy import load_key, pseudonym
@@ -88,6 +89,10 @@ def predict_scans(
     run that was stopped goes on where it was when it is called again, and one that was finished
     predicts what is new or changed since (by source, size and modification time) and tries what
     it refused again. The row of a case whose files are not at hand any more stays.
+
+    The column `seen` says of each case whether its picture, its patient or its id stood in the
+    bundle's training set: ``train``, ``val`` or ``calib``, ``patient in train``, ``case id in
+    train``, ``no``; ``not checked`` without the pseudonym key that the bundle was made under.
 
     Parameters
     ----------
@@ -223,6 +228,7 @@ def _finish(
         "recent": len(plan.recent),
         "kept": len(plan.kept),
         "passed_over": found.passed,
+        "seen": counts(seen_of(predictions)),
         "seconds": round(time.monotonic() - start, 3),
         "bundle_id": bundle.bundle_id,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from medimg.calibrator import log_likelihood_terms, to_probabilities
+from medimg.data.audit import audit
 from medimg.data.augment import apply, draw
 from medimg.data.batches import to_float
 from medimg.data.store import ImageStore
@@ -31,6 +32,7 @@ from medimg.inference.forward import (
     forward,
     pick_device,
 )
+from medimg.inference.members import Members
 from medimg.models.build import spec_of
 from medimg.progress import Progress
 from medimg.provenance import provenance
@@ -57,6 +59,7 @@ def fit(
     device: str = "auto",
     log: Callable[[Row], None] | None = None,
     checkpoint: Checkpoint | None = None,
+    allow_leaks: Collection[str] = (),
 ) -> tuple[ModelBundle, list[Row]]:
     """Train `model` in place on the split train of `store`.
 
@@ -71,6 +74,8 @@ def fit(
         Called with a dict at the start, after each epoch and at the end.
     checkpoint : Checkpoint, optional
         Where the state is kept; one that holds a state is gone on from.
+    allow_leaks : collection of str
+        Codes of leaks that are known and may pass; see `medimg.data.audit.audit`.
 
     Returns
     -------
@@ -81,9 +86,12 @@ def fit(
 
     Raises
     ------
+    LeakError
+        A patient, study or picture stands in several splits, or a picture under several labels.
     TrainingError
         Nothing to train on, or a loss that is not finite.
     """
+    audit(store, quick=True).require_clean(allow_leaks)
     options = options or FitOptions()
     log = log or (lambda row: None)
     with _seeded(seed, pick_device(device)) as where:
@@ -118,6 +126,7 @@ class _Run:
         self.store, self.options, self.seed, self.device = store, options, seed, device
         self.space = store.manifest.space
         self.rows = training_rows(store)
+        self.members = Members.of(store)  # at first: the key may be one that cannot be made
         self.cases = Cases(store, self.rows, device)
         targets = store.manifest.targets[self.rows]
         self.targets = torch.from_numpy(targets.copy()).to(device)
@@ -289,8 +298,13 @@ class _Run:
             std=tuple(self.std.tolist()),
             space=self.space,
             logit_shift=tuple(self.shift.tolist()),
-            fingerprints={"manifest": manifest.fingerprint, "store": self.store.fingerprint},
+            fingerprints={
+                "manifest": manifest.fingerprint,
+                "split": manifest.split_fingerprint,
+                "store": self.store.fingerprint,
+            },
             provenance=provenance(seed=self.seed, device=str(self.device)),
+            members=self.members,
         )
 
 

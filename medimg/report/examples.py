@@ -26,7 +26,7 @@ def pick_examples(predictions: Predictions, store: ImageStore, most: int = 6) ->
     row_of = {case: row for row, case in enumerate(store.manifest.case_id)}
     return [
         Example(
-            image=_picture(store.read(np.array([row_of[predictions.case_id[row]]]))[0]),
+            image=picture(store.read(np.array([row_of[predictions.case_id[row]]]))[0]),
             case_id=predictions.case_id[row],
             target=space.classes[target[row]],
             predicted=space.classes[predicted[row]],
@@ -36,7 +36,7 @@ def pick_examples(predictions: Predictions, store: ImageStore, most: int = 6) ->
     ]
 
 
-def _picture(integers: Integers) -> NDArray[np.uint8]:
+def picture(integers: Integers) -> NDArray[np.uint8]:
     """Return uint8 (H, W) or (H, W, 3) of (C, [D,] H, W); of a volume the middle slice."""
     if integers.ndim == 4:
         integers = integers[:, integers.shape[1] // 2]

@@ -25,6 +25,8 @@ from medimg.report import figures
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+    from medimg.report.audit import AuditView
+
 DISCLAIMER = "Research software, not a medical device."
 CONDITIONAL = (
     "Intervals are 95% and conditional on the trained model: they hold the chance of which people "
@@ -200,6 +202,7 @@ def render(
     title: str = "medimg report",
     notes: Sequence[str] = (),
     before: Evaluation | None = None,
+    audit: AuditView | None = None,
 ) -> str:
     """Return the HTML of the whole page; the same input gives the same text."""
     if before is not None and (before.space, before.n) != (evaluation.space, evaluation.n):
@@ -208,10 +211,11 @@ def render(
             f"the evaluation {evaluation.n} of {evaluation.space.classes}",
             remedy="evaluate the same predictions with and without their calibrator",
         )
-    page = _environment().get_template("page.html.jinja")
+    page = environment().get_template("page.html.jinja")
     return page.render(
         title=title,
         notes=list(notes),
+        audit=audit,
         e=evaluation,
         before=before,
         headline=[(name, evaluation.metrics[name]) for name in headline_names(evaluation)],
@@ -325,7 +329,7 @@ def _confusion(evaluation: Evaluation) -> figures.Figure | None:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     """Return the templates, with escaping always on and unknown names an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -336,7 +340,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    words = (label, number, value_text, interval_text, method_text, task_text)
+    words = (label, number, value_text, interval_text, method_text, task_text, png_uri)
     environment.globals.update({f.__name__: f for f in (*words, figures.share)})
     environment.globals.update(mark=_mark, DISCLAIMER=DISCLAIMER, CONDITIONAL=CONDITIONAL)
     return environment

@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from medimg.data.checks.findings import Audit
 from medimg.evaluation.result import Evaluation, RocCurve
 from medimg.files import write_json, write_text
+from medimg.report.audit import AUDIT_JSON, as_json, view
+from medimg.report.findings import Pair
 from medimg.report.page import Example, render
 
 __all__ = ["Example", "write_report"]
@@ -27,8 +30,11 @@ def write_report(
     title: str = "medimg report",
     notes: Sequence[str] = (),
     before: Evaluation | None = None,
+    audit: Audit | None = None,
+    allowed: Mapping[str, str] | None = None,
+    pairs: Mapping[str, Sequence[Pair]] | None = None,
 ) -> Path:
-    """Write `metrics.json`, `roc.csv` and, last, `index.html` into `folder`.
+    """Write `metrics.json`, `roc.csv`, `audit.json` and, last, `index.html` into `folder`.
 
     Parameters
     ----------
@@ -47,6 +53,12 @@ def write_report(
         Sentences printed first, such as where the calibration cases came from.
     before : Evaluation, optional
         The same predictions evaluated without their calibrator.
+    audit : Audit, optional
+        What was found in the data; leaks stand before every number.
+    allowed : mapping of str to str, optional
+        The code of a known leak -> why it may pass.
+    pairs : mapping of str to sequence of Pair, optional
+        What `pair_pictures` returned of that audit.
 
     Returns
     -------
@@ -60,9 +72,18 @@ def write_report(
     """
     folder = Path(folder)
     page = render(
-        evaluation, history=history, examples=examples, title=title, notes=notes, before=before
+        evaluation,
+        history=history,
+        examples=examples,
+        title=title,
+        notes=notes,
+        before=before,
+        audit=None if audit is None else view(audit, allowed, pairs),
     )
-    (folder / PAGE).unlink(missing_ok=True)  # the marker of a finished report
+    for name in (PAGE, AUDIT_JSON):  # the page marks a finished report
+        (folder / name).unlink(missing_ok=True)
+    if audit is not None:
+        write_json(folder / AUDIT_JSON, as_json(audit))
     write_json(folder / "metrics.json", evaluation.to_dict())
     write_text(folder / "roc.csv", _roc_csv(evaluation.roc))
     write_text(folder / PAGE, page)

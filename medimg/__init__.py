@@ -32,11 +32,13 @@ _NAMES = {
     "fit_calibrator": "medimg.evaluation.calibration",
     "index": "medimg.data.index",
     "load_config": "medimg.config",
+    "make_folds": "medimg.data.folds",
     "pick_examples": "medimg.report.examples",
     "predict_scans": "medimg.inference.scan",
     "print_table": "medimg.report.terminal",
     "read": "medimg.data.sources.formats",
     "run": "medimg.recipe",
+    "run_folds": "medimg.crossval",
     "split": "medimg.data.splits",
     "write_report": "medimg.report.write",
 }
@@ -62,8 +64,10 @@ if TYPE_CHECKING:
     from medimg.calibrator import Calibrator as Calibrator
     from medimg.config import RunConfig as RunConfig
     from medimg.config import load_config as load_config
+    from medimg.crossval import run_folds as run_folds
     from medimg.data.audit import audit as audit
     from medimg.data.fetch import fetch as fetch
+    from medimg.data.folds import make_folds as make_folds
     from medimg.data.index import index as index
     from medimg.data.manifest import Manifest as Manifest
     from medimg.data.options import AugmentOptions as AugmentOptions

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from medimg.data.checks.findings import CODES, LEAKS
 from medimg.data.options import IndexOptions, Options, SplitOptions
 from medimg.data.preprocess import Preprocess
-from medimg.errors import ConfigError
+from medimg.errors import ConfigError, nearest
 from medimg.evaluation.options import EvaluateOptions
 from medimg.models.options import model_options
 from medimg.training.options import FitOptions
@@ -39,6 +40,25 @@ class AuditConfig(Options):
     allow: dict[str, str] = Field(
         default_factory=dict, description="code of a leak: why it may pass"
     )
+
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _reasons(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {code: "" if reason is None else reason for code, reason in value.items()}
+        return value
+
+    @field_validator("allow")
+    @classmethod
+    def _known_leaks(cls, value: dict[str, str]) -> dict[str, str]:
+        for code, reason in value.items():
+            if code not in CODES:
+                raise ValueError(f"no finding has the code {code}{nearest(code, LEAKS)}")
+            if code not in LEAKS:
+                raise ValueError(f"{code} is no leak and stops no training; leave it out")
+            if not reason.strip():
+                raise ValueError(f"{code}: say why it may pass")
+        return value
 
 
 class ModelConfig(BaseModel):

@@ -87,19 +87,21 @@ def test_a_corrupt_image_gives_status_three_and_a_row(work: Path, tmp_path: Path
 
 
 def test_the_last_lines_of_a_prediction_account_for_every_file(work: Path, tmp_path: Path) -> None:
-    make_image_folder(tmp_path / "new", per_class=4, size=(12, 12))
+    make_image_folder(tmp_path / "new", per_class=4, size=(12, 12), seed=7)
     (tmp_path / "new/.notes").write_text("hello")
     command = ["predict", work / "run/bundle", "new", "-o", "out", *NOW]
     out = medimg(*command, cwd=tmp_path)
-    assert out.splitlines()[-2:] == [
+    assert out.splitlines()[-3:] == [
         "8 predicted now, 8 in all: out/predictions.csv",
         "1 passed over: 1 hidden",
+        "with the id of a case of the training set, but another picture: 8 of 8 cases "
+        "(case id in train 7, case id in calib 1)",
     ]
     for name in ("benign/0.png", "benign/1.png"):
         (tmp_path / "new" / name).unlink()
     (tmp_path / "new/benign/2.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (tmp_path / "new/notes.txt").write_text("hello")
-    assert medimg(*command, cwd=tmp_path, status=3).splitlines()[-4:] == [
+    assert medimg(*command, cwd=tmp_path, status=3).splitlines()[-5:-1] == [
         "0 predicted now, 7 in all: out/predictions.csv",
         "2 of them kept, of files that are no longer there",
         "2 refused: 1 corrupt, 1 unknown_format; out/errors.csv says why",

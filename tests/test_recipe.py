@@ -110,9 +110,19 @@ def test_a_leak_stops_the_run_unless_it_is_allowed_with_a_reason(npz: Path, tmp_
     with pytest.raises(LeakError, match="pixels_in_several_splits"):
         mi.run(config_for(npz, tmp_path / "c"), tmp_path / "run")
     allow = {"allow": {"pixels_in_several_splits": "known & accepted"}}
-    mi.run(config_for(npz, tmp_path / "c", audit=allow), tmp_path / "run", overwrite=True)
+    mi.run(config_for(npz, tmp_path / "c", audit=allow), tmp_path / "run")  # nothing was trained
     page = (tmp_path / "run/report/index.html").read_text()
     assert "known &amp; accepted" in page
+    first = json.loads((tmp_path / "run/run.json").read_text())["read_first"]
+    assert first[0].startswith("Known and accepted: pixels_in_several_splits")
+    assert first[0].endswith("Reason: known & accepted")
+
+
+def test_a_leak_that_is_allowed_and_not_there_is_told(npz: Path, tmp_path: Path) -> None:
+    allow = {"allow": {"study_in_several_splits": "two scans a visit"}}
+    done = mi.run(config_for(npz, tmp_path / "c", audit=allow), tmp_path / "run")
+    assert any("study_in_several_splits" in line and "none" in line for line in done.first)
+    assert "there is none" in (tmp_path / "run/report/index.html").read_text()
 
 
 def test_patients_of_a_table_appear_by_pseudonym_outside_the_manifest(tmp_path: Path) -> None:

@@ -67,6 +67,12 @@ AllStudies = Annotated[
 FromName = Annotated[
     str | None, typer.Option(help="DICOM: regular expression with the class as its one group.")
 ]
+By = Annotated[
+    list[str] | None,
+    typer.Option(help="Column whose equal values belong together: patient, lesion, ...; often."),
+]
+Share = Annotated[float | None, typer.Option(help="Share of the cases; .7 and .1, .1, .1.")]
+Folds = Annotated[int, typer.Option(help="So many folds, each case tested once; 0: none.")]
 Kind = Annotated[str | None, typer.Option(help="logits or probabilities, for a foreign table.")]
 Space = Annotated[
     Path | None, typer.Option(help="YAML with classes, kind and positive, for a foreign table.")
@@ -221,35 +227,58 @@ def index(
 def split(
     manifest: Path,
     out: Out,
-    train: float = 0.7,
-    val: float = 0.1,
-    calib: float = 0.1,
-    test: float = 0.1,
+    train: Share = None,
+    val: Share = None,
+    calib: Share = None,
+    test: Share = None,
     seed: int = 0,
+    by: By = None,
+    missing: Annotated[
+        str | None, typer.Option(help="A case without an id: own (its own group) or refuse.")
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="site=B: those cases are test; can be given often.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(help="date=2024-01-01: cases from that day on are test.")
+    ] = None,
+    folds: Folds = 0,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Set aside the splits that the manifest brings.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Assign cases to train, val, calib and test, by patient and stratified."""
-    from medimg.cli.show import print_counts
-    from medimg.data.manifest import Manifest
-    from medimg.data.splits import split as split_manifest
-    from medimg.files import require_absent
+    """Assign cases to train, val, calib and test, or to folds; by patient and stratified."""
+    from medimg.cli.split import split_and_print
 
-    require_absent(out, overwrite=overwrite)
-    done = split_manifest(
-        Manifest.load(manifest), train=train, val=val, calib=calib, test=test, seed=seed
+    shares = {"train": train, "val": val, "calib": calib, "test": test}
+    options: dict[str, Any] = {n: share for n, share in shares.items() if share is not None}
+    others = {"by": by, "hold_out": hold_out}
+    options |= {name: tuple(value) for name, value in others.items() if value}
+    texts = {"missing": missing, "after": after}
+    options |= {name: text for name, text in texts.items() if text is not None}
+    split_and_print(
+        manifest, out, {"seed": seed, **options}, folds=folds, anew=anew, overwrite=overwrite
     )
-    done.save(out)
-    print_counts(done)
 
 
 @app.command()
-def audit(manifest: Path) -> None:
-    """Look for patients and studies on both sides of a split."""
-    from medimg.data.audit import audit as audit_manifest
-    from medimg.data.manifest import Manifest
+def audit(
+    manifest: Path,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="Decode the pictures and compare them too.")
+    ] = False,
+    by: By = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for audit.json and a page.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Look for leaks, copies and give-aways; status 1 where there is a leak."""
+    from medimg.cli.audit import audit_and_print
 
-    audit_manifest(Manifest.load(manifest)).require_clean()
-    _print("no patient and no study stands in several splits")
+    if audit_and_print(manifest, pixels=pixels, by=tuple(by or ()), out=out, overwrite=overwrite):
+        raise typer.Exit(SOME_REFUSED)
 
 
 @app.command()
@@ -259,6 +288,7 @@ def train(
     set_: Set = None,
     overwrite: Overwrite = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run begun.")] = False,
+    folds: Folds = 0,
 ) -> None:
     """Train, calibrate and evaluate by a config; write a run folder."""
     from medimg.config import load_config
@@ -266,7 +296,7 @@ def train(
     checked = load_config(config, set_ or [])
     from medimg.cli.train import train_and_print
 
-    if train_and_print(checked, config, out, overwrite=overwrite, resume=resume):
+    if train_and_print(checked, config, out, overwrite=overwrite, resume=resume, folds=folds):
         raise typer.Exit(SOME_REFUSED)
 
 
@@ -327,6 +357,10 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Split to evaluate.")] = None,
     kind: Kind = None,
     space: Space = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Say by ids which cases were in the training set of this bundle."),
+    ] = None,
     resamples: int = 2000,
     seed: int = 0,
     overwrite: Overwrite = False,
@@ -335,7 +369,15 @@ def evaluate(
     from medimg.cli.evaluate import evaluate_file
 
     evaluate_file(
-        predictions, out, split, kind, space, resamples=resamples, seed=seed, overwrite=overwrite
+        predictions,
+        out,
+        split,
+        kind,
+        space,
+        bundle=bundle,
+        resamples=resamples,
+        seed=seed,
+        overwrite=overwrite,
     )
 
 

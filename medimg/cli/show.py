@@ -49,6 +49,8 @@ def print_counts(manifest: Any) -> None:
         counts.fillna("-").to_string(index=False),
         f"fingerprint {manifest.fingerprint}",
     ]
+    if manifest.folds is not None:
+        lines.insert(2, f"{manifest.folds.shape[1]} folds, split {manifest.split_fingerprint}")
     sys.stdout.write("\n".join(lines) + "\n")
 
 

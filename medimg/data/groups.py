@@ -16,8 +16,9 @@ from medimg.errors import ManifestError, UsageError, nearest
 
 #: What a case without any id is: a group of its own, or a reason to stop.
 Missing = Literal["own", "refuse"]
-#: Short names of columns.
+#: Columns that say nothing of who belongs together.
 _NO_GROUP = ("case_id", "frame", "split")
+#: Short names of columns.
 _SHORT = {"patient": "patient_id", "study": "study_id"}
 
 

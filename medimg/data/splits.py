@@ -64,7 +64,7 @@ def split(
         has, cases held out where the manifest brings its splits, or a manifest with folds.
     ManifestError
         Splits on some cases and not on others, cases without an id or a date where one is
-        wanted, fewer groups than splits, or none left to train on.
+        wanted, or none left to train on.
     """
     shares = _checked({"train": train, "val": val, "calib": calib, "test": test})
     if manifest.folds is not None:
@@ -165,11 +165,6 @@ def _deal(
     """Return the splits of some rows, by `shares`."""
     wanted = {name: share for name, share in shares.items() if share > 0}
     _, own = np.unique(groups[rows], return_inverse=True)
-    if own.max() + 1 < len(wanted):
-        raise ManifestError(
-            f"{own.max() + 1} groups cannot be shared out among {', '.join(wanted)}",
-            remedy="group by a column of more values, or ask for fewer splits (a share of 0)",
-        )
     counts = group_counts(manifest.targets[rows], own, manifest.space)
     chosen = assign_groups(counts, np.array(list(wanted.values())), seed)
     return np.array(list(wanted), object)[chosen[own]]

@@ -6,6 +6,7 @@ Every maker takes a seed and gives the same bytes for the same arguments.
 from medimg.testing.arrays import make_idx, make_nifti, make_npz, write_idx
 from medimg.testing.dicom import make_dicom, make_enhanced, make_uid, write_dicom
 from medimg.testing.dicom_sets import make_dicom_folder, make_series, make_twins
+from medimg.testing.patients import make_patients
 from medimg.testing.pictures import make_image_folder, make_pictures, make_table
 from medimg.testing.tables import make_manifest, make_predictions
 
@@ -18,6 +19,7 @@ __all__ = [
     "make_manifest",
     "make_nifti",
     "make_npz",
+    "make_patients",
     "make_pictures",
     "make_predictions",
     "make_series",

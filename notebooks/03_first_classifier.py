@@ -232,7 +232,7 @@ plt.show()
 
 # %%
 on_calib = bundle.predict(store, "calib")
-calibrated = bundle.with_calibrator(mi.fit_calibrator(on_calib))
+calibrated = bundle.with_calibrator(mi.fit_calibrator(on_calib), on_calib)
 temperature = calibrated.calibrator.parameters["temperature"]
 print(f"T = {temperature:.2f} from {len(on_calib)} cases")
 

@@ -150,3 +150,14 @@ def test_pneumonia_holds_eight_pictures_in_train_and_val_and_copies_within(
     assert all({splits[case] for case in group} == {"train", "val"} for group in leak.groups)
     within = codes["duplicates_within_split"]
     assert {splits[group[0]] for group in within.groups} == {"train", "test"}
+
+
+@pytest.mark.data
+def test_official_splits_of_breastmnist_share_near_copies(data_root: Path, tmp_path: Path) -> None:
+    """One scan cropped or saved anew, on both sides; most were looked at by eye."""
+    store = ImageStore.build(
+        index(data_root / "medmnist" / "breastmnist.npz"), Preprocess(), tmp_path / "s"
+    )
+    codes = by_code(audit(store))
+    assert 110 <= len(codes["near_duplicates_across_splits"].groups) <= 130
+    assert max(p["similarity"] for p in codes["near_duplicates_across_splits"].details["pairs"]) < 1

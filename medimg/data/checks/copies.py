@@ -12,6 +12,9 @@ from medimg.data.checks.near import Pair, near_duplicates
 from medimg.data.parts import manifests_of
 from medimg.data.store import ImageStore
 
+#: The most that pictures are called alike whose pixels are not equal.
+_ALIKE = 0.9999
+
 
 def near_copies(store: ImageStore, groups: NDArray[np.intp]) -> tuple[list[Finding], list[str]]:
     """Return the pairs of pictures that are probably copies, and what else has to be known.
@@ -49,7 +52,11 @@ def near_copies(store: ImageStore, groups: NDArray[np.intp]) -> tuple[list[Findi
 
 def _named(store: ImageStore, pair: Pair, a: int, b: int) -> dict[str, Any]:
     cases = sorted((str(store.manifest.case_id[a]), str(store.manifest.case_id[b])))
-    return {"cases": cases, "similarity": round(float(pair.similarity), 4), "how": pair.how}
+    return {
+        "cases": cases,
+        "similarity": min(round(float(pair.similarity), 4), _ALIKE),
+        "how": pair.how,
+    }
 
 
 def _finding(code: str, pairs: list[dict[str, Any]]) -> Finding:

@@ -136,6 +136,22 @@ def test_means_over_different_classes_are_not_averaged(done: FoldedRun) -> None:
     assert row["fold-2"] == second.metrics["auroc_macro"].value
 
 
+def test_a_class_that_is_never_predicted_counts_as_nought_and_is_not_lacking(
+    done: FoldedRun,
+) -> None:
+    first, second, _ = (run.evaluation for run in done.runs)
+    name = second.space.classes[0]
+    never = replace(
+        second.per_class[name]["precision"], value=None, low=None, high=None, reason="never"
+    )
+    second = replace(
+        second, per_class={**second.per_class, name: {**second.per_class[name], "precision": never}}
+    )
+    row = spread_of([first, second]).set_index("metric").loc["precision_macro"]
+    assert row["note"] == ""
+    assert pd.notna(row["mean"])
+
+
 def test_the_hash_of_the_split_goes_into_run_bundle_and_report(done: FoldedRun) -> None:
     manifest = mi.Manifest.load(done.folder / "manifest.csv")
     places = {manifest.split_fingerprint: done.folder}

@@ -74,12 +74,19 @@ def spread_of(evaluations: Sequence[Evaluation]) -> pd.DataFrame:
 
 
 def _lacking(evaluation: Evaluation, name: str) -> tuple[str, ...]:
-    """Return the classes that a mean over classes leaves out, as it is not defined in them."""
+    """Return the classes that a mean over classes leaves out, as it is not defined in them.
+
+    The precision of a class that has cases and is never predicted counts as 0 in the mean.
+    """
     if name != "balanced_accuracy" and not name.endswith("_macro"):
         return ()
     of = "recall" if name == "balanced_accuracy" else name.removesuffix("_macro")
-    rows = evaluation.per_class.items()
-    return tuple(c for c, row in rows if of in row and row[of].value is None)
+    needed = (of, "recall") if of == "precision" else (of,)
+    return tuple(
+        c
+        for c, row in evaluation.per_class.items()
+        if all(metric in row and row[metric].value is None for metric in needed)
+    )
 
 
 def _differs(lacking: Sequence[tuple[str, ...]]) -> str:

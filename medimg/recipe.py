@@ -81,7 +81,10 @@ def _note(plan: Plan, store: ImageStore, bundle: ModelBundle) -> str:
     fitted = f"calibrated on calib ({counts.get('calib')} cases)"
     brought = sorted(set(plan.found.require().split) - {"", "none"})
     rest = [name for name in counts if name not in (*brought, "none")]
-    by = f"made by {', '.join(plan.config.split.by)}"
+    options = plan.config.split
+    by = f"made by {', '.join(options.by)}"
+    held = [*options.hold_out, *([f"{options.after} and later"] if options.after else [])]
+    by += f", {', '.join(held)} held out as test" if held else ""
     how = f"those of the data ({', '.join(brought)})" if brought else by
     how += f", and {', '.join(rest)} {by}" if brought and rest else ""
     calibrated = fitted if bundle.calibrator else "not calibrated"

@@ -19,8 +19,9 @@ from medimg.config import make_config
 from medimg.crossval import FoldedRun, run_folds
 from medimg.data.folds import make_folds
 from medimg.errors import DataError, FolderExists, LeakError, ManifestError, UsageError
+from medimg.flow.checks import require_sound_folds
 from medimg.flow.pooled import pool, spread_of
-from medimg.testing import make_image_folder, make_predictions, make_table
+from medimg.testing import make_image_folder, make_manifest, make_predictions, make_table
 
 
 def config_for(source: Path, cache: Path, **sections: Any) -> mi.RunConfig:
@@ -470,3 +471,15 @@ def test_a_fold_that_could_not_be_calibrated_stops_the_run_before_it_begins(tmp_
     assert not (tmp_path / "run").exists()
     off = config_for(tmp_path / "b/m.csv", tmp_path / "c", calibration={"temperature": False})
     assert not run_folds(off, tmp_path / "run", 2).evaluation.calibrated
+
+
+def test_a_group_that_is_chained_through_a_case_of_no_fold_is_not_tested_twice() -> None:
+    cases = make_manifest(4)
+    columns = {"patient_id": ["p", "p", "", "q"], "lesion": ["", "L", "L", ""]}
+    for name, cells in columns.items():
+        cases = cases.with_column(name, np.array(cells, object))
+    folds = [["test", "train"], ["none", "none"], ["train", "test"], ["train", "test"]]
+    brought = replace(cases, folds=np.array(folds, object))
+    require_sound_folds(brought, ("patient_id",), "own")
+    with pytest.raises(ManifestError, match="2 cases are of groups"):
+        require_sound_folds(brought, ("patient_id", "lesion"), "own")

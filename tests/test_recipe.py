@@ -223,3 +223,14 @@ def test_nothing_readable_leaves_the_reasons_behind(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of 120"):
         mi.run(config_for(folder, tmp_path / "c"), tmp_path / "run")
     assert len((tmp_path / "run/errors.csv").read_text().splitlines()) == 121
+
+
+def test_the_report_says_what_was_held_out(tmp_path: Path) -> None:
+    table = make_table(tmp_path / "t", n=120, patients=60, size=(8, 8))
+    header, *lines = table.read_text().splitlines()
+    rows = [f"{line},{'B' if i % 60 < 15 else 'A'}" for i, line in enumerate(lines)]
+    table.write_text("\n".join([header + ",hospital", *rows]) + "\n")
+    options = {"split": {"hold_out": ["hospital=B"]}, "preprocess": {"size": [8, 8]}}
+    mi.run(config_for(table, tmp_path / "c", **options), tmp_path / "run")
+    page = (tmp_path / "run/report/index.html").read_text()
+    assert "made by patient_id, hospital=B held out as test" in page

@@ -94,7 +94,7 @@ def require_sound_folds(manifest: Manifest, by: Sequence[str], missing: Missing)
     rows = np.flatnonzero(takes_part)
     if not len(rows):
         return
-    group = group_of(manifest.take(rows), by, missing)
+    group = group_of(manifest, by, missing)[rows]
     fold = tested[rows].argmax(axis=1)
     first = np.full(group.max() + 1, -1)
     first[group[::-1]] = fold[::-1]

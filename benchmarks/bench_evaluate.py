@@ -1,7 +1,8 @@
-"""medimg's evaluation beside the plain scikit-learn loop, interleaved; one JSON line out.
+"""medimg's evaluation beside plain scikit-learn and torchmetrics loops; one JSON line out.
 
-``python benchmarks/bench_evaluate.py [--rounds 3] [--loop 20]``: the loop runs few resamples
-and its time is scaled to as many as medimg draws.
+``python benchmarks/bench_evaluate.py [--rounds 3] [--loop 20]``: medians of interleaved rounds.
+The loops run few resamples of the very draws that medimg uses, and their time is scaled to as
+many as medimg draws; `largest_difference` is between their figures and medimg's on those draws.
 """
 
 from __future__ import annotations
@@ -10,20 +11,29 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import evaluate_peers as peers
 import numpy as np
-from sklearn.metrics import accuracy_score, recall_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
+from medimg.evaluation import metrics as m
 from medimg.evaluation.evaluate import evaluate
-from medimg.evaluation.intervals import bootstrap
-from medimg.evaluation.options import EvaluateOptions
+from medimg.evaluation.intervals.bootstrap import bootstrap, draw_weights
 from medimg.evaluation.sample import Lacking, Resampled, Sample
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
+
+RESAMPLES = 1000
+BINARY = ("auroc", "accuracy", "recall")
+CHEST = ("auroc", "average_precision", "recall", "brier", "ece")
+Work = Callable[[], Any]
 
 
 def simulate(n: int, k: int, kind: str = "multiclass", images: int = 0) -> Predictions:
@@ -40,36 +50,86 @@ def simulate(n: int, k: int, kind: str = "multiclass", images: int = 0) -> Predi
     return Predictions(ids, scores, "logits", space, targets, patient_id=patients)
 
 
-def timed(work: Any) -> float:
-    """Return the seconds that `work` takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def sklearn_loop(p: Predictions, resamples: int) -> np.ndarray[Any, Any]:
-    """Return AUROC, accuracy and recall of resampled cases, the plain way (R, 3)."""
-    rng, y, score = np.random.default_rng(0), p.targets.argmax(axis=1), p.probabilities[:, 1]
-    out = []
-    for _ in range(resamples):
-        rows = rng.integers(0, len(y), len(y))
-        hat = score[rows] > 0.5
-        out.append(
-            (
-                roc_auc_score(y[rows], score[rows]),
-                accuracy_score(y[rows], hat),
-                recall_score(y[rows], hat),
-            )
-        )
-    return np.asarray(out)
-
-
-def fast(p: Predictions, resamples: int) -> dict[str, Any]:
-    """Return every metric of resampled cases, medimg's way."""
+def resampled(p: Predictions, names: tuple[str, ...] | None, resamples: int) -> dict[str, Any]:
+    """Return metrics of resampled patients, medimg's way, from the predictions on."""
     sample = Sample.of(p)
     return bootstrap(
-        Resampled(sample), sample.units.n, resamples=resamples, seed=0, lacking=Lacking(sample)
+        Resampled(sample, names),
+        sample.units.n,
+        resamples=resamples,
+        seed=0,
+        lacking=Lacking(sample),
     )[0]
+
+
+def rows_of(sample: Sample, weights: Any) -> list[Any]:
+    """Return the cases of each resample, patients repeated as often as they were drawn."""
+    case = np.arange(len(sample.targets))
+    return [np.repeat(case, w[sample.units.of_case].astype(int)) for w in weights.T]
+
+
+def timed(work: Work, scale: float = 1.0) -> float:
+    """Return the seconds that `work` takes, times `scale`."""
+    start = time.perf_counter()
+    work()
+    return scale * (time.perf_counter() - start)
+
+
+def races(loop: int) -> tuple[dict[str, tuple[Work, float]], dict[str, float]]:
+    """Return what is timed with the scale of each, and how far the loops' figures lie apart."""
+    binary, chest = simulate(10_000, 2), simulate(22_000, 14, "multilabel", images=3)
+    few = max(1, loop // 10)
+    works: dict[str, tuple[Work, float]] = {
+        "binary_medimg": (lambda: resampled(binary, BINARY, RESAMPLES), 1),
+        "binary_medimg_all_metrics": (lambda: resampled(binary, None, RESAMPLES), 1),
+        "chest_medimg": (lambda: resampled(chest, CHEST, RESAMPLES), 1),
+        "chest_medimg_all_metrics": (lambda: resampled(chest, None, RESAMPLES), 1),
+    }
+    apart = {}
+    for name, p, number, functions in (
+        ("binary", binary, loop, (peers.sklearn_binary, peers.torchmetrics_binary)),
+        ("chest", chest, few, (peers.sklearn_labels, peers.torchmetrics_labels)),
+    ):
+        sample = Sample.of(p)
+        weights = draw_weights(np.random.default_rng(0), sample.units.n, number)
+        rows, ours = rows_of(sample, weights), Resampled(sample)(weights)
+        for function in functions:
+            peer = f"{name}_{function.__name__.partition('_')[0]}"
+            args = sample.probabilities, sample.targets, rows
+            works[peer] = (lambda f=function, a=args: f(*a), RESAMPLES / number)  # type: ignore[misc]
+            apart[peer] = difference(name, ours, function(*args))
+    return works, apart
+
+
+def difference(name: str, ours: Mapping[str, Any], theirs: Any) -> float:
+    """Return the largest difference of figures; Brier and ECE are means over labels here."""
+    if name == "binary":
+        mine = [ours["auroc"][1], ours["accuracy"], ours["recall"][1]]
+        return float(np.abs(np.stack(mine, axis=1) - theirs).max())
+    each = [ours[n].T - theirs[:, i] for i, n in enumerate(CHEST[:3])]
+    means = [ours[n] - theirs[:, i].mean(axis=1) for i, n in enumerate(CHEST) if i > 2]
+    return float(max(np.abs(v).max() for v in (*each, *means)))
+
+
+def whole() -> dict[str, tuple[Work, float]]:
+    """Return whole evaluations, and one AUROC of five million rows with heavy ties."""
+    digits, small, two = simulate(10_000, 10), simulate(400, 5), simulate(1000, 2)
+    rng = np.random.default_rng(0)
+    target = rng.random(5_000_000) < 0.02
+    score = rng.integers(0, 1000, len(target)) + 300.0 * target
+    return {
+        "evaluate_10000x10": (lambda: evaluate(digits), 1),
+        "evaluate_400x5": (lambda: evaluate(small), 1),
+        "evaluate_1000x2": (lambda: evaluate(two), 1),
+        "auroc_5e6_medimg": (lambda: m.auroc_of(*m.staircase(score, target)), 1),
+        "auroc_5e6_sklearn": (lambda: roc_auc_score(target, score), 1),
+    }
+
+
+def peak_mib(resamples: int) -> int:
+    """Return the most memory (Linux) that a process of its own took for so many resamples."""
+    command = [sys.executable, __file__, "--peak", str(resamples)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def main() -> None:
@@ -77,39 +137,46 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loop", type=int, default=20)
+    parser.add_argument("--peak", type=int, help="only print the peak memory of so many resamples")
     options = parser.parse_args()
-    binary, digits = simulate(10_000, 2), simulate(10_000, 10)
-    small, chest = simulate(400, 5), simulate(22_000, 14, "multilabel", images=3)
+    if options.peak is not None:
+        if options.peak:
+            resampled(simulate(2000, 2), None, options.peak)
+        # Not ru_maxrss, which a process inherits from the one that started it.
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
+        return
+    works, apart = races(options.loop)
+    works |= whole()
     times: dict[str, list[float]] = {}
     for _ in range(options.rounds):
-        for name, work in {
-            "sklearn_loop_1000x_10000x2": lambda: sklearn_loop(binary, options.loop),
-            "medimg_1000x_10000x2": lambda: fast(binary, 1000),
-            "evaluate_10000x10": lambda: evaluate(digits),
-            "evaluate_400x5": lambda: evaluate(small),
-            "evaluate_1000x_22000x14": lambda: evaluate(chest, EvaluateOptions(resamples=1000)),
-        }.items():
-            scale = 1000 / options.loop if name.startswith("sklearn") else 1
-            times.setdefault(name, []).append(scale * timed(work))
+        for name, (work, scale) in works.items():
+            times.setdefault(name, []).append(timed(work, scale))
     seconds = {name: round(statistics.median(t), 4) for name, t in times.items()}
-    print(
-        json.dumps(
-            {
-                "bench": "evaluate",
-                "seconds": seconds,
-                "speedup": round(
-                    seconds["sklearn_loop_1000x_10000x2"] / seconds["medimg_1000x_10000x2"], 1
-                ),
-                "rounds": options.rounds,
-                "loop_resamples": options.loop,
-                "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                "cpus": os.cpu_count(),
-                "machine": platform.machine(),
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-            }
-        )
-    )
+    print(json.dumps(report(seconds, apart, options.rounds, options.loop)))
+
+
+def report(
+    seconds: Mapping[str, float], apart: Mapping[str, float], rounds: int, loop: int
+) -> dict[str, Any]:
+    """Return what is printed."""
+    return {
+        "bench": "evaluate",
+        "resamples": RESAMPLES,
+        "seconds": seconds,
+        "times_faster": {
+            peer: round(seconds[peer] / seconds[f"{peer.partition('_')[0]}_medimg"], 1)
+            for peer in apart
+        },
+        "largest_difference": apart,
+        "peak_rss_mib_by_resamples": {n: peak_mib(n) for n in (0, 2000, 100_000)},
+        "rounds": rounds,
+        "loop_resamples": loop,
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
 
 
 if __name__ == "__main__":

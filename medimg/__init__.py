@@ -26,20 +26,26 @@ _NAMES = {
     "RunConfig": "medimg.config",
     "audit": "medimg.data.audit",
     "build_model": "medimg.models.build",
+    "choose_points": "medimg.evaluation.thresholds.choose",
+    "compare": "medimg.evaluation.compare.compare",
     "evaluate": "medimg.evaluation.evaluate",
+    "evaluate_runs": "medimg.evaluation.compare.runs",
     "fetch": "medimg.data.fetch",
     "fit": "medimg.training.fit",
-    "fit_calibrator": "medimg.evaluation.calibration",
+    "fit_calibrator": "medimg.evaluation.calibrators.fit",
+    "fit_conformal": "medimg.evaluation.conformal.fit",
     "index": "medimg.data.index",
     "load_config": "medimg.config",
     "make_folds": "medimg.data.folds",
     "pick_examples": "medimg.report.examples",
     "predict_scans": "medimg.inference.scan",
+    "print_comparison": "medimg.report.comparison",
     "print_table": "medimg.report.terminal",
     "read": "medimg.data.sources.formats",
     "run": "medimg.recipe",
     "run_folds": "medimg.crossval",
     "split": "medimg.data.splits",
+    "write_comparison": "medimg.report.comparison",
     "write_report": "medimg.report.write",
 }
 
@@ -77,15 +83,21 @@ if TYPE_CHECKING:
     from medimg.data.splits import split as split
     from medimg.data.store import ImageStore as ImageStore
     from medimg.errors import MedimgError as MedimgError
-    from medimg.evaluation.calibration import fit_calibrator as fit_calibrator
+    from medimg.evaluation.calibrators.fit import fit_calibrator as fit_calibrator
+    from medimg.evaluation.compare.compare import compare as compare
+    from medimg.evaluation.compare.runs import evaluate_runs as evaluate_runs
+    from medimg.evaluation.conformal.fit import fit_conformal as fit_conformal
     from medimg.evaluation.evaluate import evaluate as evaluate
     from medimg.evaluation.options import EvaluateOptions as EvaluateOptions
+    from medimg.evaluation.thresholds.choose import choose_points as choose_points
     from medimg.inference.bundle import ModelBundle as ModelBundle
     from medimg.inference.scan import predict_scans as predict_scans
     from medimg.labels import LabelSpace as LabelSpace
     from medimg.models.build import build_model as build_model
     from medimg.predictions import Predictions as Predictions
     from medimg.recipe import run as run
+    from medimg.report.comparison import print_comparison as print_comparison
+    from medimg.report.comparison import write_comparison as write_comparison
     from medimg.report.examples import pick_examples as pick_examples
     from medimg.report.terminal import print_table as print_table
     from medimg.report.write import write_report as write_report

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -77,7 +77,9 @@ class ModelConfig(BaseModel):
 class CalibrationConfig(Options):
     """What is fitted on the split calib."""
 
-    temperature: bool = Field(True, description="temperature scaling")
+    method: Literal[
+        "auto", "none", "temperature", "platt", "vector", "dirichlet", "beta", "isotonic"
+    ] = Field("auto", description="auto: the best by cross-validation, where one gains anything")
 
 
 class RunConfig(Options):

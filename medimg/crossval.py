@@ -22,9 +22,9 @@ from medimg.data.checks.merge import merge
 from medimg.data.parts import stores_of
 from medimg.data.store import ImageStore
 from medimg.errors import Refusal
-from medimg.evaluation.calibration import fit_calibrator
-from medimg.evaluation.result import Evaluation
+from medimg.evaluation.results.evaluation import Evaluation
 from medimg.files import ERRORS_CSV, claim_folder, lock, write_json, write_refusals
+from medimg.flow.calibrating import calibrate, words
 from medimg.flow.plan import MARKER, Plan, begin, is_begun
 from medimg.flow.pooled import OUT_OF_FOLD, pool, spread_of
 from medimg.flow.steps import History, Run, about_run, finish, open_checked, report, train
@@ -33,7 +33,7 @@ from medimg.inference.checker import seen_in_store
 from medimg.inference.seen import SEEN
 from medimg.predictions import Predictions
 from medimg.provenance import provenance
-from medimg.report.page import headline_names, label
+from medimg.report.words import headline_names, label
 from medimg.tables import write_table
 
 
@@ -60,6 +60,7 @@ class _Fold:
     bundle: ModelBundle
     history: History
     predictions: Predictions
+    notes: Sequence[str] = ()
 
 
 def run_folds(
@@ -103,10 +104,9 @@ def run_folds(
         for number, part in enumerate(stores_of(store), start=1):
             tell(f"fold {number} of {folds}")
             trained.append(_train_fold(plan, part, number, out / f"fold-{number}"))
-        if plan.config.calibration.temperature:
-            trained = [_calibrated(trained, number) for number in range(len(trained))]
-        runs = [_finish_fold(plan.config, *parts) for parts in zip(trained, audits, strict=True)]
-        done = _finish(plan.config, store, merge(audits), trained, runs, out)
+        fitted = [_calibrated(plan.config, trained, number) for number in range(len(trained))]
+        runs = [_finish_fold(plan.config, *parts) for parts in zip(fitted, audits, strict=True)]
+        done = _finish(plan.config, store, merge(audits), fitted, runs, out)
         write_json(out / MARKER, _about(done, store, time.monotonic() - start))
     return done
 
@@ -122,15 +122,17 @@ def _train_fold(plan: Plan, store: ImageStore, number: int, folder: Path) -> _Fo
     return _Fold(number, store, folder, bundle, history, predictions)
 
 
-def _calibrated(trained: Sequence[_Fold], number: int) -> _Fold:
-    """Return one fold with the calibrator that was fitted on all others.
+def _calibrated(config: RunConfig, trained: Sequence[_Fold], number: int) -> _Fold:
+    """Return one fold with the calibrator and the operating points that all others gave it.
 
     Its record of members gets what calibrated it, which it need not have learnt from, and what
     is known of its test cases is looked up again by that.
     """
     fold = trained[number]
     others = pool([one.predictions for one in (*trained[:number], *trained[number + 1 :])])
-    bundle = fold.bundle.with_calibrator(fit_calibrator(others))
+    bundle, notes = calibrate(config, fold.bundle, others)
+    if bundle.calibrator is None and not bundle.thresholds:
+        return replace(fold, notes=notes)
     manifest = fold.store.manifest
     if fold.bundle.members is not None:
         fitted_on = np.flatnonzero(np.isin(manifest.case_id, others.case_id[others.known]))
@@ -140,19 +142,19 @@ def _calibrated(trained: Sequence[_Fold], number: int) -> _Fold:
     predictions = replace(
         fold.predictions,
         calibrator=bundle.calibrator,
+        thresholds=bundle.thresholds,
         bundle_id=bundle.bundle_id,
         metadata=fold.predictions.metadata.assign(**{SEEN: seen}),
     )
-    return replace(fold, bundle=bundle, predictions=predictions)
+    return replace(fold, bundle=bundle, predictions=predictions, notes=notes)
 
 
 def _finish_fold(config: RunConfig, fold: _Fold, audit: Audit) -> Run:
     """Write a fold's bundle and report, and mark it as finished."""
-    calibrated = fold.bundle.calibrator is not None
-    fitted = "calibrated on the other folds' predictions" if calibrated else "not calibrated"
+    fitted = words(fold.bundle.calibrator, "on the other folds' predictions")
     note = f"Fold {fold.number} of several: one model of them. Probabilities are {fitted}."
-    model = (fold.bundle, fold.history)
-    done = finish(config, fold.store, audit, model, fold.predictions, fold.folder, notes=[note])
+    model, notes = (fold.bundle, fold.history), [note, *fold.notes]
+    done = finish(config, fold.store, audit, model, fold.predictions, fold.folder, notes=notes)
     write_json(fold.folder / MARKER, about_run(done, fold.store))
     return done
 
@@ -167,7 +169,6 @@ def _finish(
 ) -> FoldedRun:
     """Evaluate the predictions of all folds together, and write what the whole run leaves."""
     predictions = pool([fold.predictions for fold in trained])
-    raw = [fold.predictions.with_calibrator(None) for fold in trained]
     predictions.save(out / "predictions" / f"{OUT_OF_FOLD}.csv")
     spread = spread_of([run.evaluation for run in runs])
     evaluation, first = report(
@@ -176,25 +177,24 @@ def _finish(
         audit,
         predictions,
         out / "report",
-        before=pool(raw) if predictions.calibrator else None,
         about={"bundles": [run.bundle.bundle_id for run in runs]},
-        notes=_notes(predictions, spread, [run.evaluation for run in runs]),
+        notes=_notes(runs, spread, len(predictions)),
     )
     write_table(out / "report" / "folds.csv", {str(c): spread[c].to_numpy() for c in spread})
     write_json(out / "provenance.json", provenance(seed=config.seed, device=config.device))
     return FoldedRun(out, tuple(runs), predictions, evaluation, spread, store.refusals, first)
 
 
-def _notes(
-    predictions: Predictions, spread: pd.DataFrame, evaluations: Sequence[Evaluation]
-) -> list[str]:
+def _notes(runs: Sequence[Run], spread: pd.DataFrame, cases: int) -> list[str]:
     """Return what has to be known to read figures that were made over folds."""
+    evaluations = [run.evaluation for run in runs]
     sizes = ", ".join(str(evaluation.n) for evaluation in evaluations)
-    how = "calibrated by cross-fitting: each fold with a temperature that was fitted on the others"
+    used = [run.bundle.calibrator.method for run in runs if run.bundle.calibrator is not None]
+    how = "calibrated by cross-fitting, each fold by what was fitted on the others: "
     notes = [
-        f"Predictions out of fold: {len(predictions)} cases, each predicted once, by a model that "
+        f"Predictions out of fold: {cases} cases, each predicted once, by a model that "
         f"learnt from neither the case nor its group; {len(evaluations)} folds, with {sizes} "
-        f"labelled cases. Probabilities are {how if predictions.calibrator else 'not calibrated'}.",
+        f"labelled cases. Probabilities are {how + ', '.join(used) if used else 'not calibrated'}.",
         "Scores of different models stand in one ranking here; the values of each fold, which "
         "one model made, are below and, of every metric, in folds.csv. Folds share training "
         "cases, so that their standard deviation says less than an interval does.",

@@ -20,11 +20,13 @@ from medimg.calibrator import Calibrator, ScoreKind, to_logits, to_probabilities
 from medimg.errors import PredictionsError, nearest
 from medimg.files import fingerprint, read_json, write_json
 from medimg.labels import LabelSpace, check_targets, class_index
+from medimg.operating import PREFIX, OperatingPoint, check_points, points_of, points_to_list
 from medimg.tables import column_floats, column_text, group_codes, read_table, write_table
 
 _OWN = ("case_id", "patient_id", "split", "target", "predicted")
-#: How the columns of targets and scores begin.
-PREFIXES = ("target:", "logit:", "p:")
+_FORMAT = "medimg.predictions"
+#: How the columns of targets, scores and decisions begin.
+PREFIXES = ("target:", "logit:", "p:", PREFIX)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +49,8 @@ class Predictions:
     split : sequence of str (N,), optional
     calibrator : Calibrator, optional
         Applied by `probabilities`; the scores stay as they are.
+    thresholds : tuple of OperatingPoint
+        Frozen on other cases, for `probabilities`; one of another label space is refused.
     bundle_id : str, optional
         The bundle that made them.
     metadata : DataFrame (N rows), optional
@@ -68,6 +72,7 @@ class Predictions:
     calibrator: Calibrator | None = None
     bundle_id: str | None = None
     metadata: pd.DataFrame = field(default_factory=pd.DataFrame)
+    thresholds: tuple[OperatingPoint, ...] = ()
 
     def __post_init__(self) -> None:
         ids = _texts(self.case_id)
@@ -89,6 +94,7 @@ class Predictions:
                         f"{len(values)} values of {name} for {n} cases", remedy="give one a case"
                     )
                 set_(self, name, values[order])
+        set_(self, "thresholds", check_points(self.thresholds, self.space))
         set_(self, "metadata", self._check_metadata(n).iloc[order].reset_index(drop=True))
         for array in (self.case_id, self.scores, self.targets):
             array.flags.writeable = False
@@ -165,13 +171,21 @@ class Predictions:
         if self.split is None or split not in there:
             raise PredictionsError(
                 f"no case of split {split!r}; splits here: {there or 'none'}",
-                remedy="name one of them",
+                remedy="name one of them" if there else "leave the split out",
             )
         return self.take(self.split == split)
 
     def with_calibrator(self, calibrator: Calibrator | None) -> Predictions:
-        """Return the same scores with another calibrator."""
-        return replace(self, calibrator=calibrator)
+        """Return the same scores with another calibrator.
+
+        Thresholds hold for one calibrator alone: another drops them.
+        """
+        kept = self.thresholds if calibrator == self.calibrator else ()
+        return replace(self, calibrator=calibrator, thresholds=kept)
+
+    def with_points(self, points: Sequence[OperatingPoint]) -> Predictions:
+        """Return the same scores with these thresholds; see `choose_points`."""
+        return replace(self, thresholds=tuple(points))
 
     def to_table(self) -> dict[str, Any]:
         """Return the columns of `predictions.csv`, in order."""
@@ -184,14 +198,18 @@ class Predictions:
         columns |= target_columns(self.targets, self.space, exclusive_name="target")
         prefix = "logit:" if self.kind == "logits" else "p:"
         columns |= {prefix + c: self.scores[:, k] for k, c in enumerate(self.space.classes)}
-        probabilities = self.probabilities.astype(np.float32)
+        exact = self.probabilities
+        probabilities = exact.astype(np.float32)
         if self.kind == "logits":
             columns |= {"p:" + c: probabilities[:, k] for k, c in enumerate(self.space.classes)}
         if self.space.exclusive:
             columns["predicted"] = np.asarray(self.space.classes, object)[
                 probabilities.argmax(axis=1)
             ]
-        return columns
+        return columns | {
+            point.column(self.space): point.flags(exact, self.space).astype(np.int64)
+            for point in self.thresholds
+        }
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table (`.csv` or `.parquet`) and its sidecar beside it (`.json`)."""
@@ -200,11 +218,12 @@ class Predictions:
         write_json(
             path.with_suffix(".json"),
             {
-                "format": "medimg.predictions",
+                "format": _FORMAT,
                 "format_version": 1,
                 "space": self.space.to_dict(),
                 "kind": self.kind,
                 "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
+                "thresholds": points_to_list(self.thresholds),
                 "bundle_id": self.bundle_id,
                 "metadata": [str(c) for c in self.metadata.columns],
             },
@@ -228,7 +247,7 @@ class Predictions:
         frame = read_table(path)
         sidecar = path.with_suffix(".json")
         about: dict[str, Any] = read_json(sidecar) if sidecar.is_file() else {}
-        if about and about.get("format") != "medimg.predictions":
+        if about and not _is_sidecar(about):
             raise PredictionsError(
                 f"{sidecar} is no sidecar of predictions", remedy="move it away and give --kind"
             )
@@ -240,13 +259,16 @@ class Predictions:
             )
         if about and space is None:
             space = LabelSpace.from_dict(about["space"])
-        calibrator = about.get("calibrator") if kind == about.get("kind") else None
+        # What was fitted on scores of one kind says nothing of those of the other.
+        fitted = about if kind == about.get("kind") else {}
+        calibrator = fitted.get("calibrator")
         return cls._from_frame(
             frame,
             str(path),
             kind,
             space or _guess_space(frame, str(path), kind),
             None if calibrator is None else Calibrator.from_dict(calibrator),
+            points_of(fitted.get("thresholds", ())),
             about.get("bundle_id"),
         )
 
@@ -258,6 +280,7 @@ class Predictions:
         kind: ScoreKind,
         space: LabelSpace,
         calibrator: Calibrator | None,
+        thresholds: tuple[OperatingPoint, ...],
         bundle_id: str | None,
     ) -> Predictions:
         if "case_id" not in frame:
@@ -285,6 +308,7 @@ class Predictions:
             patient_id=frame["patient_id"].to_numpy() if "patient_id" in frame else None,
             split=frame["split"].to_numpy() if "split" in frame else None,
             calibrator=calibrator,
+            thresholds=thresholds,
             bundle_id=bundle_id,
             metadata=frame[extra],
         )
@@ -334,9 +358,18 @@ def _table_path(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _is_sidecar(about: Any) -> bool:
+    """Whether the content of a JSON file says what a sidecar of predictions says."""
+    needed = {"format", "kind", "space"}
+    return isinstance(about, dict) and needed <= set(about) and about["format"] == _FORMAT
+
+
 def _check_ids(ids: NDArray[Any]) -> None:
-    if len(ids) and ids[0] == "":
-        raise PredictionsError("a case has no case_id", remedy="give every case a unique id")
+    blank = sum(not name.strip() for name in ids)
+    if blank:
+        raise PredictionsError(
+            f"{blank} of {len(ids)} cases have no case_id", remedy="give every case a unique id"
+        )
     twice = ids[1:][ids[1:] == ids[:-1]]
     if len(twice):
         raise PredictionsError(
@@ -362,8 +395,10 @@ def _check_scores(
             bad |= np.abs(scores.sum(axis=1, dtype=np.float64) - 1) > 1e-3
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
+        values = ", ".join(f"{v:.6g}" for v in scores[first][:10])
+        more = ", ..." if space.k > 10 else ""
         raise PredictionsError(
-            f"case {ids[first]!r} has {kind} {scores[first].tolist()} ({bad.sum()} such cases)",
+            f"case {ids[first]!r} has {kind} [{values}{more}] ({bad.sum()} such cases)",
             remedy="finite numbers are wanted; probabilities lie in [0, 1] and, for exclusive "
             "classes, sum to one (are these logits?)",
         )

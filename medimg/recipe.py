@@ -10,11 +10,12 @@ from pathlib import Path
 
 from medimg.config import RunConfig
 from medimg.data.store import ImageStore
-from medimg.evaluation.calibration import fit_calibrator
 from medimg.files import lock, write_json
+from medimg.flow.calibrating import apart, calibrate, words
 from medimg.flow.plan import MARKER, Plan, begin
 from medimg.flow.steps import Run, about_run, finish, open_checked, train
 from medimg.inference.bundle import ModelBundle
+from medimg.predictions import Predictions
 
 
 def run(
@@ -54,31 +55,40 @@ def run(
         plan.write(out)
         store, (audit,) = open_checked(plan, out)
         bundle, history = train(plan.config, store, out)
-        bundle = _calibrate(plan.config, bundle, store, out)
+        bundle, calib, unreached = _calibrate(plan.config, bundle, store, out)
         predictions = bundle.predict(store, "test", device=plan.config.device)
-        notes = [_note(plan, store, bundle)]
-        done = finish(plan.config, store, audit, (bundle, history), predictions, out, notes=notes)
+        notes = [_note(plan, store, bundle), *unreached]
+        done = finish(
+            plan.config,
+            store,
+            audit,
+            (bundle, history),
+            predictions,
+            out,
+            calib=None if calib is None else apart(calib, predictions),
+            notes=notes,
+        )
         seconds = round(time.monotonic() - start, 3)
         write_json(out / MARKER, about_run(done, store) | {"seconds": seconds})
     return done
 
 
-def _calibrate(config: RunConfig, bundle: ModelBundle, store: ImageStore, out: Path) -> ModelBundle:
-    """Return the bundle with its calibrator, where there are cases for one."""
+def _calibrate(
+    config: RunConfig, bundle: ModelBundle, store: ImageStore, out: Path
+) -> tuple[ModelBundle, Predictions | None, list[str]]:
+    """Return the bundle with what calib gave it, calib's own predictions, and what it lacks."""
     if not len(store.manifest.rows("calib")):
-        return bundle
+        return bundle, None, []
     predictions = bundle.predict(store, "calib", device=config.device)
     predictions.save(out / "predictions" / "calib.csv")
-    if not config.calibration.temperature:
-        return bundle
-    calibrated = bundle.with_calibrator(fit_calibrator(predictions), predictions)
-    return replace(calibrated, members=bundle.members)  # they are of the store, with its calib
+    calibrated, notes = calibrate(config, bundle, predictions)
+    # The members are of the store, with its calib.
+    return replace(calibrated, members=bundle.members), predictions, notes
 
 
 def _note(plan: Plan, store: ImageStore, bundle: ModelBundle) -> str:
     counts = {r["split"]: r["cases"] for r in store.manifest.counts().to_dict("records")}
     said = ", ".join(f"{name} {n}" for name, n in counts.items())
-    fitted = f"calibrated on calib ({counts.get('calib')} cases)"
     brought = sorted(set(plan.found.require().split) - {"", "none"})
     rest = [name for name in counts if name not in (*brought, "none")]
     options = plan.config.split
@@ -87,5 +97,5 @@ def _note(plan: Plan, store: ImageStore, bundle: ModelBundle) -> str:
     by += f", {', '.join(held)} held out as test" if held else ""
     how = f"those of the data ({', '.join(brought)})" if brought else by
     how += f", and {', '.join(rest)} {by}" if brought and rest else ""
-    calibrated = fitted if bundle.calibrator else "not calibrated"
-    return f"Cases: {said}. Splits: {how}. Probabilities are {calibrated}."
+    fitted = words(bundle.calibrator, f"on calib, {counts.get('calib')} cases")
+    return f"Cases: {said}. Splits: {how}. Probabilities are {fitted}."

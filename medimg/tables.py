@@ -137,7 +137,8 @@ def column_floats(values: Iterable[str], name: str) -> NDArray[np.float32]:
     """Return text cells as float32; a blank is NaN, anything else that is no number raises."""
     cells = np.asarray([cell.strip() or "nan" for cell in values], dtype=str)
     try:
-        return cells.astype(np.float64).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
+            return cells.astype(np.float64).astype(np.float32)
     except ValueError as error:
         raise DataError(f"column {name}: {error}", remedy="give numbers or blanks") from error
 
@@ -149,4 +150,6 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise DataError(
             f"{path} needs pyarrow", remedy="pip install 'medimg[parquet]', or give a CSV"
         ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no Parquet: {error}", remedy="write it again") from error
     return pd.DataFrame({str(c): column_text(frame[c]) for c in frame.columns}, dtype=object)

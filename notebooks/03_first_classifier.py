@@ -49,7 +49,7 @@ import pandas as pd
 from PIL import Image
 
 import medimg as mi
-from medimg.evaluation.intervals import wilson
+from medimg.evaluation.intervals.proportions import wilson
 
 QUICK = os.environ.get("MEDIMG_QUICK", "0") not in ("", "0")  # fewer epochs
 scratch = tempfile.TemporaryDirectory()
@@ -235,7 +235,7 @@ plt.show()
 
 # %%
 on_calib = bundle.predict(store, "calib")
-calibrated = bundle.with_calibrator(mi.fit_calibrator(on_calib), on_calib)
+calibrated = bundle.with_calibrator(mi.fit_calibrator(on_calib, "temperature"), on_calib)
 temperature = calibrated.calibrator.parameters["temperature"]
 print(f"T = {temperature:.2f} from {len(on_calib)} cases")
 
@@ -290,9 +290,9 @@ numbers[["value", "low", "high", "n", "method"]]
 
 # %% [markdown]
 # **Why intervals.** The 156 test cases of BreastMNIST are a sample. Another 156 would have given
-# other numbers, and the 95% interval says how far away they may lie: proportions of independent
-# cases have Wilson's interval, the others come from drawing the cases again with replacement, 2,000
-# times. `n` is what a number rests on: sensitivity on the 42 malignant cases alone, PPV on those
+# other numbers, and the 95% interval says how far away they may lie: proportions have Wilson's
+# interval, the AUROC DeLong's, most others come from drawing the cases again with replacement, 2,000
+# times (`06_evaluation` tells why not all). `n` is what a number rests on: sensitivity on the 42 malignant cases alone, PPV on those
 # called malignant, and that is why their intervals are so wide. The expected calibration error has
 # none, with reason: it is above 0 even for a perfect model, and an interval around it would promise
 # what it cannot hold.
@@ -321,8 +321,8 @@ if space.positive is not None:
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
-for name, roc in result.roc.items():
-    axes[0].plot(roc.false_positive_rate, roc.true_positive_rate, label=name)
+for name, curves in result.curves.items():
+    axes[0].plot(curves.roc.x, curves.roc.y, label=name)
 axes[0].plot([0, 1], [0, 1], color="grey", ls=":", lw=1)
 auroc = result.metrics["auroc" if ULTRASOUND else "auroc_macro"]
 axes[0].set(
@@ -335,11 +335,10 @@ axes[0].legend(fontsize=8, title="class against the rest", title_fontsize=8)
 
 
 def draw_reliability(ax, evaluation, **style):
-    """Mean probability against frequency of each bin, with Wilson's interval."""
-    for b in evaluation.reliability:
+    """Mean probability against frequency of each bin, on what a perfect model would show."""
+    for b in evaluation.calibration[0].bins:
         if b.count:
-            low, high = wilson(round(b.frequency * b.count), b.count)
-            ax.plot([b.confidence] * 2, [low, high], lw=1, alpha=0.5, **style)
+            ax.fill_between([b.low, b.high], b.band_low, b.band_high, color="grey", alpha=0.2, lw=0)
             ax.plot(b.confidence, b.frequency, "o", ms=3 + np.sqrt(b.count) / 2, **style)
 
 
@@ -365,8 +364,8 @@ plt.show()
 
 # %% [markdown]
 # The reliability diagram asks whether the probabilities mean what they say: of the cases given
-# about 70%, do 70% have it? A bin of a few cases answers with an interval as long as the axis; a
-# point off the diagonal whose interval crosses it is no evidence of anything. Whether the
+# about 70%, do 70% have it? The grey boxes hold 95% of the points of a perfectly calibrated model; a
+# point off the diagonal but inside its box is no evidence of anything. Whether the
 # temperature has helped is better asked of the negative log-likelihood, which uses every case
 # whole, and case by case:
 
@@ -425,7 +424,6 @@ page = mi.write_report(
     work / "report",
     result,
     history=history,
-    before=before,
     title="A first classifier",
     notes=[f"Known and accepted: {why}." for code, why in known.items() if copies],
 )

@@ -21,6 +21,7 @@ LEVELS = {
     "privacy": 0,
     "labels": 1,
     "calibrator": 1,
+    "operating": 1,
     "tables": 1,
     "predictions": 2,
     "data": 3,
@@ -65,7 +66,7 @@ WITHOUT_TORCH = (
     "medimg.data.store",
     "medimg.data.audit",
     "medimg.evaluation.evaluate",
-    "medimg.evaluation.calibration",
+    "medimg.evaluation.calibrators.fit",
     "medimg.report.write",
     "medimg.testing",
 )

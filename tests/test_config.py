@@ -39,6 +39,8 @@ def test_every_config_that_comes_with_medimg_is_right(path: Path) -> None:
         (GOOD + "fit: {lr: -1}", "fit.lr: -1"),
         (GOOD + "fit: {optimizer: adma}", "adam"),
         (GOOD + "fit: {patience: 3}", "monitor"),
+        (GOOD + "calibration: {temperature: true}", "did you mean calibration.method"),
+        (GOOD + "calibration: {method: plat}", "calibration.method: 'plat'.*'platt'"),
         (GOOD + "model: {name: ccn}", "did you mean cnn"),
         (GOOD + "model: {name: mlp, init: normal(x)}", "init"),
         (GOOD + "data: {source: y}", "stands twice"),

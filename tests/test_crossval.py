@@ -19,9 +19,12 @@ from medimg.config import make_config
 from medimg.crossval import FoldedRun, run_folds
 from medimg.data.folds import make_folds
 from medimg.errors import DataError, FolderExists, LeakError, ManifestError, UsageError
+from medimg.evaluation.thresholds.choose import choose_points
 from medimg.flow.checks import require_sound_folds
 from medimg.flow.pooled import pool, spread_of
 from medimg.testing import make_image_folder, make_manifest, make_predictions, make_table
+
+TEMPERATURE = {"method": "temperature"}
 
 
 def config_for(source: Path, cache: Path, **sections: Any) -> mi.RunConfig:
@@ -47,7 +50,8 @@ def table(tmp_path: Path) -> Path:
 def done(tmp_path_factory: pytest.TempPathFactory) -> FoldedRun:
     place = tmp_path_factory.mktemp("folds")
     source = make_table(place / "a table", n=90, patients=45, size=(8, 8))
-    return run_folds(config_for(source, place / "c"), place / "run", 3)
+    config = config_for(source, place / "c", calibration=TEMPERATURE)
+    return run_folds(config, place / "run", 3)
 
 
 def test_training_over_folds_leaves_a_complete_run_for_each(done: FoldedRun) -> None:
@@ -82,7 +86,7 @@ def test_no_case_is_scored_by_a_calibrator_that_saw_it(done: FoldedRun) -> None:
     for k, run in enumerate(done.runs):
         others = pool([*raw[:k], *raw[k + 1 :]])
         assert not set(others.case_id) & set(own[k].case_id)
-        assert own[k].calibrator == mi.fit_calibrator(others)
+        assert own[k].calibrator == mi.fit_calibrator(others, "temperature")
         bundle = mi.ModelBundle.load(run.folder / "bundle")
         assert bundle.calibrator == own[k].calibrator
         assert bundle.bundle_id == own[k].bundle_id == run.bundle.bundle_id
@@ -179,7 +183,7 @@ def test_a_killed_training_over_folds_goes_on_to_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
     place: str,
 ) -> None:
-    config = config_for(table, tmp_path / "c")
+    config = config_for(table, tmp_path / "c", calibration=TEMPERATURE)
     monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
     with monkeypatch.context() as patch:
         _kill_at(place, patch)
@@ -197,7 +201,7 @@ def test_a_killed_training_over_folds_goes_on_to_the_same_bytes(
     monkeypatch.setattr(steps, "fit", counted)
     run_folds(config, tmp_path / "run", 3, resume=True)
     assert len(trained) == {"mid-fold": 2, "between folds": 2}.get(place, place == "bundle")
-    files = ["predictions/out_of_fold.csv", "report/folds.csv", "folds.csv", "report/roc.csv"]
+    files = ["predictions/out_of_fold.csv", "report/folds.csv", "folds.csv", "report/metrics.csv"]
     files += [f"fold-{k}/bundle/weights.safetensors" for k in (1, 2, 3)]
     files += [f"fold-{k}/predictions/test.csv" for k in (1, 2, 3)]
     for file in files:
@@ -363,15 +367,27 @@ def test_refused_cases_are_listed_and_the_folds_go_on(tmp_path: Path) -> None:
         assert "benign/7.png" in (tmp_path / f"run/{place}errors.csv").read_text()
 
 
-def test_without_temperature_nothing_is_calibrated_and_it_is_said(
-    table: Path, tmp_path: Path
-) -> None:
-    config = config_for(table, tmp_path / "c", calibration={"temperature": False})
+def test_without_a_method_nothing_is_calibrated_and_it_is_said(table: Path, tmp_path: Path) -> None:
+    config = config_for(table, tmp_path / "c", calibration={"method": "none"})
     done = run_folds(config, tmp_path / "run", 2)
     assert not done.evaluation.calibrated
     assert done.predictions.calibrator is None
     assert all(run.bundle.calibrator is None for run in done.runs)
     assert "not calibrated" in (tmp_path / "run/report/index.html").read_text()
+
+
+def test_each_fold_has_thresholds_that_were_chosen_on_the_others(
+    table: Path, tmp_path: Path
+) -> None:
+    config = config_for(table, tmp_path / "c", data={"positive": "malignant"})
+    done = run_folds(config, tmp_path / "run", 2)
+    tests = [mi.Predictions.load(run.folder / "predictions/test.csv") for run in done.runs]
+    for own, other, run in zip(tests, tests[::-1], done.runs, strict=True):
+        others = pool([other.with_calibrator(None)])
+        assert run.bundle.calibrator == mi.fit_calibrator(others)
+        calibrated = others.with_calibrator(run.bundle.calibrator)
+        assert own.thresholds == run.bundle.thresholds == choose_points(calibrated, ["youden"])
+    assert done.predictions.thresholds == ()
 
 
 def test_cases_held_out_and_folds_exclude_each_other(table: Path, tmp_path: Path) -> None:
@@ -469,7 +485,7 @@ def test_a_fold_that_could_not_be_calibrated_stops_the_run_before_it_begins(tmp_
     with pytest.raises(DataError, match=r"fold 1 could not be calibrated: .* are all alike"):
         run_folds(config, tmp_path / "run", 2)
     assert not (tmp_path / "run").exists()
-    off = config_for(tmp_path / "b/m.csv", tmp_path / "c", calibration={"temperature": False})
+    off = config_for(tmp_path / "b/m.csv", tmp_path / "c", calibration={"method": "none"})
     assert not run_folds(off, tmp_path / "run", 2).evaluation.calibrated
 
 

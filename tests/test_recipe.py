@@ -11,11 +11,20 @@ import pytest
 import yaml
 
 import medimg as mi
+import medimg.flow.calibrating as calibrating
 import medimg.training.fit as fit_module
 from medimg.config import make_config
-from medimg.errors import DataError, FolderExists, LeakError, SourceNotFound, UsageError
+from medimg.errors import (
+    DataError,
+    FolderExists,
+    LeakError,
+    PredictionsError,
+    SourceNotFound,
+    UsageError,
+)
+from medimg.evaluation.thresholds.choose import choose_points
 from medimg.predictions import Predictions
-from medimg.testing import make_image_folder, make_npz, make_table
+from medimg.testing import make_image_folder, make_npz, make_predictions, make_table
 
 
 def config_for(source: Path, cache: Path, **sections: Any) -> mi.RunConfig:
@@ -45,7 +54,7 @@ def test_a_run_leaves_everything_that_a_reader_needs(npz: Path, tmp_path: Path) 
         *("report/metrics.json", "report/index.html", "provenance.json", "run.json"),
     }
     metrics = json.loads((tmp_path / "run/report/metrics.json").read_text())
-    assert metrics["schema_version"] == 1
+    assert metrics["schema_version"] == 2
     assert metrics["n"] == 60
     assert metrics["split"] == "test"
     assert metrics["calibrated"] is True
@@ -59,7 +68,7 @@ def test_a_run_leaves_everything_that_a_reader_needs(npz: Path, tmp_path: Path) 
 def test_the_same_command_into_two_folders_gives_equal_bytes(npz: Path, tmp_path: Path) -> None:
     for name in "ab":
         mi.run(config_for(npz, tmp_path / f"cache-{name}"), tmp_path / name)
-    for file in ("predictions/test.csv", "bundle/weights.safetensors", "report/roc.csv"):
+    for file in ("predictions/test.csv", "bundle/weights.safetensors", "report/metrics.csv"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
@@ -153,6 +162,70 @@ def test_without_calib_the_model_is_not_calibrated_and_says_so(npz: Path, tmp_pa
     assert done.bundle.calibrator is None
 
 
+def test_calib_gives_the_bundle_its_calibrator_and_its_thresholds(
+    npz: Path, tmp_path: Path
+) -> None:
+    rules = {"operating_points": ["1:youden", "1:sensitivity=.9"]}
+    for method in ("auto", "platt", "none"):
+        out = tmp_path / method
+        config = config_for(npz, tmp_path / "c", calibration={"method": method}, evaluate=rules)
+        mi.run(config, out)
+        bundle = mi.ModelBundle.load(out / "bundle")
+        calib = Predictions.load(out / "predictions/calib.csv")
+        test = Predictions.load(out / "predictions/test.csv")
+        assert calib.calibrator is None
+        assert test.calibrator == bundle.calibrator
+        if method == "none":
+            assert bundle.calibrator is None
+        else:
+            assert bundle.calibrator == mi.fit_calibrator(calib, method)
+        assert [point.rule for point in bundle.thresholds] == ["youden", "sensitivity=0.9"]
+        assert test.thresholds == bundle.thresholds
+        calibrated = calib.with_calibrator(bundle.calibrator)
+        assert bundle.thresholds == choose_points(calibrated, rules["operating_points"])
+        page = (out / "report/index.html").read_text()
+        said = {"platt": "(platt)", "none": "Probabilities are not calibrated"}
+        assert said.get(method, "Probabilities are ") in page
+
+
+def test_a_threshold_that_calib_does_not_reach_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    table = make_table(tmp_path / "t", n=160, size=(8, 8))
+    config = config_for(
+        table,
+        tmp_path / "c",
+        data={"positive": "malignant"},
+        preprocess={"size": [8, 8]},
+        evaluate={"operating_points": ["youden", "sensitivity=1"]},
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibrating, "choose_points", _only_youden)
+        done = mi.run(config, tmp_path / "run")
+    assert [point.rule for point in done.bundle.thresholds] == ["youden"]
+    assert "No operating point sensitivity=1" in (tmp_path / "run/report/index.html").read_text()
+
+
+def _only_youden(predictions: Predictions, rules: tuple[str, ...]) -> Any:
+    if rules != ("youden",):
+        raise PredictionsError(f"operating point {rules[0]} is not reached", remedy="ask for less")
+    return choose_points(predictions, rules)
+
+
+@pytest.mark.parametrize(
+    "sections, message",
+    [
+        ({"calibration": {"method": "dirichlet"}}, "'dirichlet' is for three or more classes"),
+        ({"evaluate": {"operating_points": ["yuden"]}}, "did you mean youden"),
+        ({"evaluate": {"operating_points": ["normol:youden"]}}, "names none of the classes"),
+    ],
+)
+def test_what_these_classes_do_not_have_is_refused_before_the_training(
+    npz: Path, tmp_path: Path, sections: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        mi.run(config_for(npz, tmp_path / "c", **sections), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_data_that_are_not_there_are_named_with_the_way_to_get_them(tmp_path: Path) -> None:
     config = make_config({"data": {"source": "medmnist/bloodmnist.npz"}})
     with pytest.raises(SourceNotFound, match="medimg fetch bloodmnist"):
@@ -234,3 +307,13 @@ def test_the_report_says_what_was_held_out(tmp_path: Path) -> None:
     mi.run(config_for(table, tmp_path / "c", **options), tmp_path / "run")
     page = (tmp_path / "run/report/index.html").read_text()
     assert "made by patient_id, hospital=B held out as test" in page
+
+
+def test_a_patient_of_test_does_not_shape_the_prediction_sets() -> None:
+    calib = make_predictions(30, patients=10, split="calib")
+    test = make_predictions(12, patients=4, seed=1)
+    own = calibrating.apart(calib, test)
+    assert own is not None and len(own) == 18
+    assert not set(own.patient_id) & set(test.patient_id)  # type: ignore[arg-type]
+    assert calibrating.apart(calib, calib) is None
+    assert calibrating.apart(make_predictions(5), test) is not None

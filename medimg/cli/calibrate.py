@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from medimg.calibrator import Calibrator
 from medimg.errors import BundleError, UsageError
-from medimg.evaluation.calibration import fit_calibrator
+from medimg.evaluation.calibrators.fit import fit_calibrator
+from medimg.evaluation.thresholds.choose import choose_points
 from medimg.inference.bundle import ModelBundle
 from medimg.predictions import Predictions
 
 
 def calibrate_bundle(
-    folder: Path, table: Path, out: Path, split: str | None, *, overwrite: bool
-) -> float:
-    """Fit on `table`, write the new bundle to `out` and return the temperature."""
+    folder: Path,
+    table: Path,
+    out: Path,
+    split: str | None,
+    *,
+    method: str,
+    at: Sequence[str],
+    overwrite: bool,
+) -> None:
+    """Fit on `table`, write the new bundle to `out` and print what was fitted.
+
+    Operating points are chosen on the same cases: those of the rules `at`; where none are given
+    those that the bundle has, as they were for other probabilities.
+    """
     bundle = ModelBundle.load(folder)
     predictions = Predictions.load(table)
     if split is not None:
@@ -25,9 +40,26 @@ def calibrate_bundle(
             "--split NAME takes another knowingly",
         )
     _require_same(bundle, predictions, table)
-    calibrator = fit_calibrator(predictions)
-    bundle.with_calibrator(calibrator, predictions).save(out, overwrite=overwrite)
-    return calibrator.parameters["temperature"]
+    calibrator = fit_calibrator(predictions, method)
+    rules = at or [f"{point.label}:{point.rule}" for point in bundle.thresholds]
+    points = choose_points(predictions.with_calibrator(calibrator), rules)
+    made = bundle.with_calibrator(calibrator, predictions).with_points(points)
+    made.save(out, overwrite=overwrite)
+    lines = [*_lines(calibrator), *(f"operating point: {point}" for point in points), str(out)]
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _lines(calibrator: Calibrator) -> list[str]:
+    """Return what was tried, and what was taken."""
+    tried = [
+        f"{method}: gains {gain:.4f} nats a case out of fold (standard error {error:.4f})"
+        for method, (gain, error) in calibrator.tried.items()
+    ]
+    if calibrator.method == "identity":
+        return [*tried, "the raw output stays: none gains more than chance would"]
+    if calibrator.method == "temperature":
+        return [*tried, f"temperature {calibrator.parameters['temperature']:.4f}"]
+    return [*tried, f"calibrated by {calibrator.method}"]
 
 
 def _require_same(bundle: ModelBundle, predictions: Predictions, table: Path) -> None:

@@ -14,6 +14,33 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from medimg.cli import options
+from medimg.cli.options import (
+    AllStudies,
+    Blank,
+    By,
+    Device,
+    Folds,
+    FromName,
+    KeepIds,
+    Key,
+    KeyDate,
+    Label,
+    LabelKind,
+    Labels,
+    Out,
+    Overwrite,
+    PathColumn,
+    PatientColumn,
+    Positive,
+    Separator,
+    Set,
+    Share,
+    Uncertain,
+    Unit,
+    Where,
+    Within,
+)
 from medimg.errors import MedimgError, UsageError
 
 app = typer.Typer(
@@ -29,54 +56,6 @@ app = typer.Typer(
 
 SOME_REFUSED, INTERRUPTED, TERMINATED = 3, 130, 143
 _GOES_ON = "a training goes on with --resume, a prediction with the same command"
-
-Out = Annotated[Path, typer.Option("--out", "-o", help="Where to write.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what medimg wrote there.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-KeepIds = Annotated[bool, typer.Option("--keep-ids", help="Write patient ids as they are.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value; can be given often.")
-]
-Labels = Annotated[Path | None, typer.Option(help="Table of paths and labels.")]
-Label = Annotated[list[str] | None, typer.Option(help="Label column; several: multi-label.")]
-PathColumn = Annotated[str | None, typer.Option(help="Column of the image paths.")]
-PatientColumn = Annotated[str | None, typer.Option(help="Column of the patient.")]
-Separator = Annotated[str | None, typer.Option(help="What joins several labels in a cell.")]
-Uncertain = Annotated[str | None, typer.Option(help="What -1 means: unknown, positive, negative.")]
-Blank = Annotated[str | None, typer.Option(help="What a blank label means: unknown, negative.")]
-LabelKind = Annotated[str | None, typer.Option(help="multiclass, multilabel or ordinal.")]
-Positive = Annotated[str | None, typer.Option(help="The target condition, of two classes.")]
-Unit = Annotated[
-    str | None, typer.Option(help="DICOM: one case is an image, frame, series or study.")
-]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(help="DICOM: Modality=CT, ImageType!~LOCALIZER, KVP>100; can be given often."),
-]
-Key = Annotated[
-    str | None,
-    typer.Option(help="DICOM: COLUMN or COLUMN=WHAT: file, PatientID, StudyInstanceUID, ..."),
-]
-KeyDate = Annotated[
-    str | None, typer.Option(help="DICOM: column of the date that says which study is meant.")
-]
-Within = Annotated[str | None, typer.Option(help="DICOM: how far it may lie from it, as 30d.")]
-AllStudies = Annotated[
-    bool, typer.Option("--all-studies", help="DICOM: a patient's label holds for all studies.")
-]
-FromName = Annotated[
-    str | None, typer.Option(help="DICOM: regular expression with the class as its one group.")
-]
-By = Annotated[
-    list[str] | None,
-    typer.Option(help="Column whose equal values belong together: patient, lesion, ...; often."),
-]
-Share = Annotated[float | None, typer.Option(help="Share of the cases; .7 and .1, .1, .1.")]
-Folds = Annotated[int, typer.Option(help="So many folds, each case tested once; 0: none.")]
-Kind = Annotated[str | None, typer.Option(help="logits or probabilities, for a foreign table.")]
-Space = Annotated[
-    Path | None, typer.Option(help="YAML with classes, kind and positive, for a foreign table.")
-]
 
 
 def main() -> NoReturn:
@@ -341,42 +320,102 @@ def calibrate(
     predictions: Path,
     out: Out,
     split: Annotated[str | None, typer.Option(help="Split to fit on.")] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="auto (the best by cross-validation, if any), temperature, platt, vector, "
+            "dirichlet, beta or isotonic."
+        ),
+    ] = "auto",
+    at: Annotated[
+        list[str] | None,
+        typer.Option(help="Threshold to choose as well: youden, sensitivity=.95, cost=5."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Fit temperature scaling on predictions of labelled cases; write a new bundle."""
+    """Fit a calibrator on predictions of labelled cases; write a new bundle."""
     from medimg.cli.calibrate import calibrate_bundle
 
-    temperature = calibrate_bundle(bundle, predictions, out, split, overwrite=overwrite)
-    _print(f"temperature {temperature:.4f}: {out}")
+    calibrate_bundle(
+        bundle, predictions, out, split, method=method, at=at or [], overwrite=overwrite
+    )
 
 
 @app.command()
 def evaluate(
-    predictions: Path,
+    predictions: options.Runs,
     out: Out,
-    split: Annotated[str | None, typer.Option(help="Split to evaluate.")] = None,
-    kind: Kind = None,
-    space: Space = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(help="Say by ids which cases were in the training set of this bundle."),
-    ] = None,
+    split: options.Scored = None,
+    kind: options.Kind = None,
+    space: options.Space = None,
+    bundle: options.Bundle = None,
+    calib: options.Calib = None,
+    at: options.At = None,
+    by: options.Groups = None,
+    reference: options.Reference = None,
+    prevalence: options.Prevalence = None,
+    by_patient: options.ByPatient = None,
+    conformal: options.Conformal = None,
+    conformal_by: options.ConformalBy = None,
+    alpha: options.Alpha = None,
     resamples: int = 2000,
     seed: int = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Compute every number with its interval; write a report."""
-    from medimg.cli.evaluate import evaluate_file
+    from medimg.cli.evaluate import evaluate_files
 
-    evaluate_file(
+    given = {
+        "operating_points": at,
+        "subgroups": by,
+        "prevalences": prevalence,
+        "by_patient": by_patient,
+        "conformal": conformal,
+        "conformal_by": conformal_by,
+        "alpha": alpha,
+        "resamples": resamples,
+        "seed": seed,
+    }
+    evaluate_files(
         predictions,
+        out,
+        split=split,
+        kind=kind,
+        space=space,
+        bundle=bundle,
+        calib=calib,
+        reference=reference,
+        given=given,
+        overwrite=overwrite,
+    )
+
+
+@app.command()
+def compare(
+    models: options.Models,
+    out: Out,
+    split: options.Scored = None,
+    kind: options.Kind = None,
+    space: options.Space = None,
+    metric: options.Metric = "",
+    margin: options.Margin = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Compare models on the same cases: every difference with its interval and test."""
+    from medimg.cli.compare import compare_files
+
+    given = {"resamples": resamples, "seed": seed}
+    compare_files(
+        models,
         out,
         split,
         kind,
         space,
-        bundle=bundle,
-        resamples=resamples,
-        seed=seed,
+        metric=metric,
+        margin=margin,
+        given=given,
         overwrite=overwrite,
     )
 

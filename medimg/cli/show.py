@@ -70,6 +70,7 @@ def _show_bundle(path: Path) -> None:
             "preprocess": bundle.preprocess.model_dump(mode="json"),
             "logit shift": list(bundle.logit_shift),
             "calibrator": None if bundle.calibrator is None else bundle.calibrator.to_dict(),
+            "operating points": [str(point) for point in bundle.thresholds],
             "provenance": dict(bundle.provenance),
         }
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from medimg.config import RunConfig
 from medimg.crossval import FoldedRun, run_folds
 from medimg.recipe import run
-from medimg.report.page import label
 from medimg.report.terminal import print_table
+from medimg.report.words import label
 
 
 def train_and_print(

@@ -12,7 +12,10 @@ from medimg.data.groups import Missing, group_of
 from medimg.data.manifest import Manifest
 from medimg.data.parts import manifests_of
 from medimg.errors import DataError, ManifestError
-from medimg.evaluation.calibration import has_two_answers
+from medimg.evaluation.calibrators.choose import has_two_answers
+from medimg.evaluation.calibrators.fit import require_method
+from medimg.evaluation.thresholds.rules import parse_rule
+from medimg.flow.calibrating import wanted_rules
 
 
 def require_classes(config: RunConfig, manifest: Manifest) -> None:
@@ -22,6 +25,8 @@ def require_classes(config: RunConfig, manifest: Manifest) -> None:
     ------
     DataError
         The first such split, and what it holds.
+    UsageError
+        A calibration method, or an operating point, that is not for these classes.
     """
     parts = manifests_of(manifest)
     two = 2 if manifest.space.exclusive else 1
@@ -40,8 +45,11 @@ def require_classes(config: RunConfig, manifest: Manifest) -> None:
                     if len(parts) > 1
                     else f"give it more cases (split.{name})",
                 )
-    if config.calibration.temperature:
+    if config.calibration.method != "none":
+        require_method(config.calibration.method, manifest.space)
         _require_calibrators(manifest, parts)
+    for rule in wanted_rules(config, manifest.space):
+        parse_rule(rule).labels(manifest.space)
 
 
 def _require_calibrators(manifest: Manifest, parts: Sequence[Manifest]) -> None:
@@ -62,7 +70,7 @@ def _require_calibrators(manifest: Manifest, parts: Sequence[Manifest]) -> None:
             raise DataError(
                 f"fold {number + 1} could not be calibrated: the known targets of the {len(others)} "
                 "cases that the other folds test are all alike",
-                remedy="divide the cases anew, or switch it off (calibration.temperature: false)",
+                remedy="divide the cases anew, or switch it off (calibration.method: none)",
             )
 
 

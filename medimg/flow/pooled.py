@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medimg.calibrator import Calibrator
-from medimg.evaluation.result import Evaluation
+from medimg.evaluation.results.evaluation import Evaluation
 from medimg.files import fingerprint
 from medimg.predictions import Predictions
 
@@ -22,7 +22,7 @@ def pool(parts: Sequence[Predictions]) -> Predictions:
     """Return the predictions of several folds as one table, with a column `fold`.
 
     Each part's own calibrator is in its scores already, as the parts do not share one; where
-    they had one, a temperature of 1 says that none is left to apply.
+    they had one, ``identity`` says that none is left to apply.
     """
     scores = [p.scores if p.calibrator is None else p.calibrated_logits for p in parts]
     calibrated = all(p.calibrator is not None for p in parts)
@@ -36,7 +36,7 @@ def pool(parts: Sequence[Predictions]) -> Predictions:
         targets=np.concatenate([p.targets for p in parts]),
         patient_id=_patients(parts),
         split=np.full(n, OUT_OF_FOLD, object),
-        calibrator=Calibrator("temperature", {"temperature": 1.0}, made) if calibrated else None,
+        calibrator=Calibrator("identity", {}, made) if calibrated else None,
         metadata=pd.concat([p.metadata.assign(fold=str(k)) for k, p in enumerate(parts, 1)]),
     )
 

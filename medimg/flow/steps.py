@@ -16,7 +16,7 @@ from medimg.data.groups import columns_of
 from medimg.data.store import ImageStore
 from medimg.errors import NothingReadable, Refusal, UsageError
 from medimg.evaluation.evaluate import evaluate
-from medimg.evaluation.result import Evaluation
+from medimg.evaluation.results.evaluation import Evaluation
 from medimg.files import ERRORS_CSV, read_json, write_json, write_refusals, write_text
 from medimg.flow.audits import audit_stores
 from medimg.flow.checks import require_classes
@@ -116,12 +116,12 @@ def finish(
     out: Path,
     *,
     notes: Sequence[str],
+    calib: Predictions | None = None,
 ) -> Run:
     """Write bundle, predictions of test and report; `run.json` is left to the caller."""
     bundle, history = trained
     bundle.save(out / "bundle", overwrite=True)
     predictions.save(out / "predictions" / "test.csv")
-    before = None if bundle.calibrator is None else predictions.with_calibrator(None)
     evaluation, first = report(
         config,
         store,
@@ -129,7 +129,7 @@ def finish(
         predictions,
         out / "report",
         history=history,
-        before=before,
+        calib=calib,
         about={"bundle": bundle.bundle_id},
         notes=notes,
     )
@@ -158,9 +158,14 @@ def report(
     about: dict[str, Any],
     notes: Sequence[str],
     history: History | None = None,
-    before: Predictions | None = None,
+    calib: Predictions | None = None,
 ) -> tuple[Evaluation, tuple[str, ...]]:
-    """Evaluate predictions and write their report; `before` are those without calibrator.
+    """Evaluate predictions and write their report.
+
+    Parameters
+    ----------
+    calib : Predictions, optional
+        Of other cases and patients, that prediction sets are fitted on.
 
     Returns
     -------
@@ -170,8 +175,15 @@ def report(
     """
     data = {"manifest": store.manifest.fingerprint, "split": store.manifest.split_fingerprint}
     made = provenance(seed=config.seed, device=config.device)
+    how = config.model_dump(mode="json", include={"split", "model", "fit"})
+    how["preprocess"] = store.preprocess.model_dump(mode="json")
+    # Thresholds stand frozen in the predictions; one that calib does not reach was told before.
+    options = config.evaluate.model_copy(update={"operating_points": ()})
     evaluation = evaluate(
-        predictions, config.evaluate, provenance=made | data | {"model": config.model.name} | about
+        predictions,
+        options,
+        calib=calib,
+        provenance=made | data | {"model": config.model.name, "config": how} | about,
     )
     refused = len(store.refusals)
     said = sentences(seen_of(predictions.take(predictions.known)))
@@ -184,7 +196,6 @@ def report(
         examples=pick_examples(predictions, store),
         title=config.title or "medimg report",
         notes=[*_idle(audit, allowed), *said, *notes],
-        before=None if before is None else evaluate(before, config.evaluate),
         audit=audit,
         allowed=allowed,
         pairs=pair_pictures(audit, store),

@@ -40,6 +40,7 @@ from medimg.inference.members import Members
 from medimg.inference.seen import SEEN
 from medimg.labels import LabelSpace
 from medimg.models.build import ModelSpec, build_model
+from medimg.operating import OperatingPoint, check_points, points_of, points_to_list
 from medimg.predictions import Predictions
 
 
@@ -61,6 +62,9 @@ class ModelBundle:
     logit_shift : tuple of float (K,)
         What class weights and sampler added to the logits; subtracted again.
     calibrator : Calibrator, optional
+    thresholds : tuple of OperatingPoint
+        Frozen for the probabilities of this calibrator. No part of `bundle_id`: no score hangs
+        on them.
     fingerprints : mapping of str to str
         Of the data that it was trained on.
     provenance : mapping
@@ -81,6 +85,10 @@ class ModelBundle:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     members: Members | None = None
+    thresholds: tuple[OperatingPoint, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", check_points(self.thresholds, self.space))
 
     @property
     def bundle_id(self) -> str:
@@ -106,7 +114,7 @@ class ModelBundle:
     def with_calibrator(
         self, calibrator: Calibrator | None, fitted_on: Predictions | None = None
     ) -> ModelBundle:
-        """Return the bundle with another calibrator.
+        """Return the bundle with another calibrator, without the thresholds of the one before.
 
         Parameters
         ----------
@@ -129,7 +137,23 @@ class ModelBundle:
             members = members.with_calib(fitted_on)
         elif members is not None:
             members = replace(members, calib_unknown="" if calibrator is None else "all")
-        return replace(self, calibrator=calibrator, members=members)
+        kept = self.thresholds if calibrator == self.calibrator else ()
+        return replace(self, calibrator=calibrator, members=members, thresholds=kept)
+
+    def with_points(self, points: Sequence[OperatingPoint]) -> ModelBundle:
+        """Return the bundle with these thresholds instead of those that it has.
+
+        Parameters
+        ----------
+        points : sequence of OperatingPoint
+            Chosen by `choose_points` on what this very bundle predicted.
+
+        Raises
+        ------
+        PredictionsError
+            A label that the bundle does not know, or a rule twice for one label.
+        """
+        return replace(self, thresholds=tuple(points))
 
     def predict(
         self, data: ImageStore, split: str | None = None, *, device: str = "auto"
@@ -199,6 +223,7 @@ class ModelBundle:
             patient_id=patient if (patient != "").any() else None,
             split=split if (split != "").any() else None,
             calibrator=self.calibrator,
+            thresholds=self.thresholds,
             bundle_id=self.bundle_id,
             metadata=frame[[c for c in frame if c not in own]],
         )
@@ -235,6 +260,7 @@ class ModelBundle:
             "bundle_id": self.bundle_id,
             "uncalibrated_id": self.with_calibrator(None).bundle_id,
             **self._identity(),
+            "thresholds": points_to_list(self.thresholds),
             "fingerprints": dict(self.fingerprints),
             "provenance": dict(self.provenance),
             "files": {name: sha256_file(folder / name) for name in files},
@@ -277,6 +303,7 @@ class ModelBundle:
             fingerprints=about["fingerprints"],
             provenance=about["provenance"],
             members=read_members(folder, about),
+            thresholds=points_of(about.get("thresholds", ())),  # older bundles have none
         )
         if bundle.bundle_id != about["bundle_id"]:
             raise BundleError(
@@ -318,6 +345,7 @@ def _card(bundle: ModelBundle) -> str:
         f"- Classes ({bundle.space.kind}): {', '.join(bundle.space.classes)}",
         f"- Target condition: {bundle.space.positive or 'none named'}",
         f"- Calibration: {bundle.calibrator.method if bundle.calibrator else 'none'}",
+        f"- Operating points: {'; '.join(map(str, bundle.thresholds)) or 'none'}",
         "",
         "Intended use, population, limits: to be written by its author.",
         "Research software; not a medical device.",

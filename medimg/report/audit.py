@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from medimg.data.checks.findings import Audit
 from medimg.files import write_json, write_text
-from medimg.report import figures
+from medimg.report.environment import environment
 from medimg.report.findings import Pair, Shown, cell, plural, shown_as
-from medimg.report.page import environment
+from medimg.report.svg import interval_mark
 
 PAGE, AUDIT_JSON = "index.html", "audit.json"
 
@@ -132,7 +132,7 @@ def _predictor(row: Mapping[str, Any]) -> Predictor:
         chance=f"{cell(low)}–{cell(high)}" if ranged else "–",
         cases=cell(row.get("cases")),
         verdict=_verdict(row),
-        mark=Markup() if auroc is None else figures.interval_mark(auroc, low, high),
+        mark=Markup() if auroc is None else interval_mark(auroc, low, high),
     )
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from medimg.data.preprocess import Integers
 from medimg.data.store import ImageStore
 from medimg.predictions import Predictions
-from medimg.report.page import Example
+from medimg.report.pictures import Example
 
 
 def pick_examples(predictions: Predictions, store: ImageStore, most: int = 6) -> list[Example]:

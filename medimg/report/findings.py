@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg.data.checks.findings import Finding
-from medimg.report.page import number
+from medimg.report.words import number
 
 #: Groups of a finding, cases of a group and parts of a cell that are named.
 GROUPS, CASES, PARTS = 12, 4, 6

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from medimg.evaluation.result import Estimate, Evaluation
-from medimg.report.page import (
+from medimg.evaluation.results.estimate import Estimate
+from medimg.evaluation.results.evaluation import Evaluation
+from medimg.evaluation.results.sections import Metrics, Subgroups
+from medimg.report.sections.groups import forest_names
+from medimg.report.words import (
     CONDITIONAL,
     DISCLAIMER,
+    cases_text,
     in_reading_order,
     interval_text,
     label,
     method_text,
-    per_class_names,
+    short_text,
     task_text,
     value_text,
 )
@@ -29,7 +33,10 @@ NAME, CELL = 16, 13
 
 
 def print_table(evaluation: Evaluation, console: Console | None = None) -> None:
-    """Print every number of an evaluation with its interval, method, unit and n.
+    """Print the numbers of an evaluation with their intervals, methods, units and n.
+
+    Metrics and operating points in full, without what one of two classes says twice; of subgroups the worst, of prediction sets what
+    they promised and kept. The other parts stand in the report.
 
     Parameters
     ----------
@@ -46,10 +53,13 @@ def print_table(evaluation: Evaluation, console: Console | None = None) -> None:
     words, reasons = _Words(console), _Reasons()
     width = min(console.width, WIDTH)
     parts: list[Table | Text] = [words(_heading(evaluation)), _metrics(evaluation, words, reasons)]
-    for names in _chunks(per_class_names(evaluation), max((width - NAME) // CELL, 1)):
-        parts.append(_per_class(evaluation.per_class, names, words, reasons))
-        parts += map(words, _methods(evaluation.per_class, names))
-    parts += map(words, reasons.lines())
+    points = {f"{o.label}: {o.rule}": o.metrics for o in evaluation.operating}
+    for corner, rows in (("operating point", points), ("class", _classes(evaluation))):
+        names = list(dict.fromkeys(name for row in rows.values() for name in row))
+        for some in _chunks(names, max((width - NAME) // CELL, 1)):
+            parts.append(_rows(corner, rows, some, words, reasons))
+            parts += map(words, _methods(rows, some))
+    parts += map(words, [*_groups(evaluation), *_sets(evaluation), *reasons.lines()])
     parts.append(words(f"\n{CONDITIONAL} {DISCLAIMER}"))
     for part in parts:
         console.print(part, width=width)
@@ -89,19 +99,28 @@ class _Reasons:
 
 
 def _heading(evaluation: Evaluation) -> str:
-    of = "" if evaluation.n_patients is None else f" of {evaluation.n_patients:,} patients"
     calibrated = "calibrated" if evaluation.calibrated else "not calibrated"
-    return (
-        f"{evaluation.split}: {evaluation.n:,} cases{of}; {task_text(evaluation.space)}; "
-        f"probabilities {calibrated}"
-    )
+    split = f"{evaluation.split}: " if evaluation.split else ""
+    cases = cases_text(evaluation.n, evaluation.n_patients)
+    return f"{split}{cases}; {task_text(evaluation.space)}; probabilities {calibrated}"
+
+
+def _classes(evaluation: Evaluation) -> Mapping[str, Metrics]:
+    """Return the metrics of each class; none of two with a target condition.
+
+    Those of the condition stand among all metrics, and those of its absence mirror them.
+    """
+    return {} if evaluation.space.positive is not None else evaluation.per_class
 
 
 def _metrics(evaluation: Evaluation, words: _Words, reasons: _Reasons) -> Table:
     names = ["metric", "value", "95% interval", "method", "unit", "cases"]
     names += [] if evaluation.n_patients is None else ["patients"]
     table = _table(*map(words, names), right=("value", "cases", "patients"))
+    condition = evaluation.space.positive is not None
     for name, e in in_reading_order(evaluation).items():
+        if condition and name.endswith("_macro"):
+            continue
         method = method_text(e).split(", by ")[0]
         cells = [label(name), value_text(e), reasons.interval(e), method, e.unit]
         counts = [e.n] if evaluation.n_patients is None else [e.n, e.n_patients]
@@ -109,18 +128,19 @@ def _metrics(evaluation: Evaluation, words: _Words, reasons: _Reasons) -> Table:
     return table
 
 
-def _per_class(
+def _rows(
+    corner: str,
     rows: Mapping[str, Mapping[str, Estimate]],
     names: Sequence[str],
     words: _Words,
     reasons: _Reasons,
 ) -> Table:
     labels = [label(name) for name in names]
-    table = _table(*map(words, ("class", *labels)), right=labels)
-    for class_name, row in rows.items():
+    table = _table(*map(words, (corner, *labels)), right=labels)
+    for name_of_row, row in rows.items():
         found = [row.get(name) for name in names]
         cells = ["" if e is None else f"{value_text(e)}\n{reasons.interval(e)}" for e in found]
-        table.add_row(*map(words, (class_name, *cells)))
+        table.add_row(*map(words, (name_of_row, *cells)))
     return table
 
 
@@ -135,6 +155,29 @@ def _methods(rows: Mapping[str, Mapping[str, Estimate]], names: Sequence[str]) -
             methods.setdefault(method, []).append(f"{label(name)} (n {n})")
     for method, columns in methods.items():
         yield f"{method}: {', '.join(columns)}"
+
+
+def _groups(evaluation: Evaluation) -> Iterable[str]:
+    """Yield the worst group of each column, by the metrics that a reader looks for first."""
+    for found in evaluation.subgroups:
+        names = [name for name in forest_names(evaluation) if name in found.worst]
+        worst = [f"{label(name)}: {_with(found, name, found.worst[name])}" for name in names]
+        if worst:
+            yield f"worst group by {found.column}: {'; '.join(worst)}"
+
+
+def _with(found: Subgroups, metric: str, name: str) -> str:
+    """Return a group's name with its number."""
+    value = next((g.metrics[metric] for g in found.groups if g.name == name), None)
+    return name if value is None else f"{name} {short_text(value)}"
+
+
+def _sets(evaluation: Evaluation) -> Iterable[str]:
+    """Yield what prediction sets promised, what they kept, and how large they are."""
+    for found in evaluation.conformal:
+        by = f" by {found.by}" if found.by else ""
+        kept = [f"{label(n).lower()} {short_text(e)}" for n, e in found.metrics.items()]
+        yield f"sets ({found.method}{by}, {1 - found.alpha:g} promised): {'; '.join(kept)}"
 
 
 def _table(*names: Text, right: Sequence[str]) -> Table:

@@ -1,24 +1,25 @@
-"""`write_report`: the numbers, the curves and the page in one folder."""
+"""`write_report`: the numbers, the tables and the page in one folder."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medimg.data.checks.findings import Audit
-from medimg.evaluation.result import Evaluation, RocCurve
-from medimg.files import write_json, write_text
+from medimg.evaluation.results.evaluation import Evaluation
+from medimg.files import read_json, write_json, write_text
 from medimg.report.audit import AUDIT_JSON, as_json, view
+from medimg.report.checklists import as_csv, fill
 from medimg.report.findings import Pair
-from medimg.report.page import Example, render
+from medimg.report.page import render
+from medimg.report.pictures import Example
+from medimg.report.tables import TABLES, tables
 
 __all__ = ["Example", "write_report"]
 
-PAGE = "index.html"
+PAGE, METRICS, CHECKLISTS = "index.html", "metrics.json", "checklists.csv"
 
 
 def write_report(
@@ -29,12 +30,14 @@ def write_report(
     examples: Sequence[Example] = (),
     title: str = "medimg report",
     notes: Sequence[str] = (),
-    before: Evaluation | None = None,
     audit: Audit | None = None,
     allowed: Mapping[str, str] | None = None,
     pairs: Mapping[str, Sequence[Pair]] | None = None,
 ) -> Path:
-    """Write `metrics.json`, `roc.csv`, `audit.json` and, last, `index.html` into `folder`.
+    """Write `metrics.json`, its tables, `audit.json` and, last, `index.html` into `folder`.
+
+    Page and tables are made of what was read back from `metrics.json`: there is no other source
+    of their numbers.
 
     Parameters
     ----------
@@ -51,8 +54,6 @@ def write_report(
         The heading of the page.
     notes : sequence of str
         Sentences printed first, such as where the calibration cases came from.
-    before : Evaluation, optional
-        The same predictions evaluated without their calibrator.
     audit : Audit, optional
         What was found in the data; leaks stand before every number.
     allowed : mapping of str to str, optional
@@ -68,34 +69,27 @@ def write_report(
     Raises
     ------
     UsageError
-        `before` is of other cases or classes, or a file could not be written.
+        A file could not be written.
     """
     folder = Path(folder)
+    for name in (PAGE, AUDIT_JSON, CHECKLISTS, *TABLES):  # the page marks a finished report
+        (folder / name).unlink(missing_ok=True)
+    write_json(folder / METRICS, evaluation.to_dict())
+    read = Evaluation.from_dict(read_json(folder / METRICS))
+    checklists = fill(read, audit, history, notes)
     page = render(
-        evaluation,
+        read,
         history=history,
         examples=examples,
         title=title,
         notes=notes,
-        before=before,
         audit=None if audit is None else view(audit, allowed, pairs),
+        appendix=checklists,
     )
-    for name in (PAGE, AUDIT_JSON):  # the page marks a finished report
-        (folder / name).unlink(missing_ok=True)
+    write_text(folder / CHECKLISTS, as_csv(checklists))
+    for name, table in tables(read).items():
+        write_text(folder / name, table)
     if audit is not None:
         write_json(folder / AUDIT_JSON, as_json(audit))
-    write_json(folder / "metrics.json", evaluation.to_dict())
-    write_text(folder / "roc.csv", _roc_csv(evaluation.roc))
     write_text(folder / PAGE, page)
     return folder / PAGE
-
-
-def _roc_csv(curves: Mapping[str, RocCurve]) -> str:
-    """Return the points of every curve: class, false_positive_rate, true_positive_rate."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("class", "false_positive_rate", "true_positive_rate"))
-    for name, curve in curves.items():
-        points = zip(curve.false_positive_rate, curve.true_positive_rate, strict=True)
-        writer.writerows((name, float(x), float(y)) for x, y in points)
-    return text.getvalue()

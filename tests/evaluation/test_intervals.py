@@ -1,42 +1,26 @@
-"""Wilson's interval, the units, and the bootstrap against a plain loop."""
+"""The units, and the bootstrap against a plain loop."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest
+from scipy.special import logit
+from scipy.stats import t
 
 from medimg.evaluation import metrics as m
-from medimg.evaluation.intervals import Units, bootstrap, draw_weights, percentile, wilson
+from medimg.evaluation.intervals.bootstrap import (
+    FISHER,
+    LOG,
+    LOGIT,
+    bootstrap,
+    draw_weights,
+    percentile,
+    spread_interval,
+)
+from medimg.evaluation.intervals.units import Units
 from medimg.evaluation.sample import Lacking, Resampled, Sample, known_cases
 
 FAMILY = {"multiclass": m.MULTICLASS, "ordinal": m.ORDINAL, "multilabel": m.MULTILABEL}
-
-
-@pytest.mark.parametrize(
-    ("k", "n", "low", "high"),
-    [  # Newcombe, Statistics in Medicine 17 (1998) 857, table I, method 3
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0000, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_equals_the_published_values(k, n, low, high):
-    assert wilson(k, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
-
-
-@pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (7, 9), (500, 501), (50, 50)])
-def test_wilson_equals_scipy(k, n):
-    theirs = binomtest(k, n).proportion_ci(method="wilson")
-    assert wilson(k, n) == (pytest.approx(theirs.low, abs=1e-12), pytest.approx(theirs.high))
-
-
-def test_wilson_covers_a_proportion_near_its_end():
-    rng = np.random.default_rng(0)
-    hits = rng.binomial(60, 0.95, size=2000)
-    ends = np.asarray([wilson(k, 60) for k in hits])
-    assert 0.93 < ((ends[:, 0] <= 0.95) & (ends[:, 1] >= 0.95)).mean() < 0.985
 
 
 def test_draws_are_multinomial_over_the_units():
@@ -134,6 +118,25 @@ def test_draws_without_spread_give_no_interval():
     assert percentile(np.ones(500)) is None
     assert percentile(np.full(500, np.nan)) is None
     assert percentile(np.append(np.linspace(0, 1, 1001), np.nan)) == pytest.approx((0.025, 0.975))
+    assert spread_interval(0.5, np.full(500, 0.5), LOGIT, 50) is None
+    assert spread_interval(0.5, np.full(500, np.nan), LOGIT, 50) is None
+
+
+@pytest.mark.parametrize(
+    ("scale", "value", "to"),
+    [(LOGIT, 0.9, logit), (FISHER, -0.4, np.arctanh), (LOG, 0.2, np.log)],
+)
+def test_spread_becomes_an_interval_on_the_metrics_own_scale(scale, value, to):
+    draws = np.asarray([value - 0.01, value + 0.01, np.nan])
+    low, high = spread_interval(value, draws, scale, 16)
+    slope = (to(value + 1e-6) - to(value - 1e-6)) / 2e-6
+    reach = t.ppf(0.975, 15) * 0.01 * slope
+    assert (to(low), to(high)) == pytest.approx((to(value) - reach, to(value) + reach))
+
+
+@pytest.mark.parametrize(("scale", "value"), [(LOGIT, 1.0), (LOGIT, 0.0), (FISHER, 1.0), (LOG, 0)])
+def test_value_at_the_end_of_its_scale_gets_no_interval(scale, value):
+    assert spread_interval(value, np.linspace(0.8, 1, 50), scale, 50) is None
 
 
 def covers(make_units, runs=120):

@@ -15,7 +15,7 @@ from PIL import Image
 from medimg.data.manifest import Manifest
 from medimg.data.store import ImageStore
 from medimg.errors import BundleError, FolderExists, UsageError
-from medimg.evaluation.calibration import fit_calibrator
+from medimg.evaluation.calibrators.fit import fit_calibrator
 from medimg.inference.about import MEMBERS, read_about, read_members
 from medimg.inference.bundle import ModelBundle
 from medimg.inference.checker import checker, seen_in_store, why_unchecked

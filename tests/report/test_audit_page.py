@@ -18,8 +18,8 @@ from medimg.data.preprocess import Preprocess
 from medimg.data.store import ImageStore
 from medimg.report.audit import view, write_audit
 from medimg.report.findings import GROUPS, Pair, Picture
-from medimg.report.page import interval_text
 from medimg.report.pairs import PICTURED, pair_pictures
+from medimg.report.words import interval_text
 from medimg.report.write import write_report
 from medimg.testing import make_manifest
 

@@ -15,15 +15,18 @@ import numpy as np
 import pytest
 
 from medimg.errors import UsageError
-from medimg.evaluation.result import Estimate
-from medimg.report.page import (
+from medimg.evaluation.results.estimate import Estimate
+from medimg.evaluation.results.evaluation import Evaluation
+from medimg.report.page import render
+from medimg.report.tables import TABLES
+from medimg.report.words import (
     CONDITIONAL,
     DISCLAIMER,
     interval_text,
     label,
+    null_text,
     number,
-    render,
-    short_text,
+    value_text,
 )
 from medimg.report.write import Example, write_report
 
@@ -75,11 +78,11 @@ def plots(html: str) -> list[ElementTree.Element]:
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_every_tag_is_closed_and_every_figure_is_well_formed(task, make, history, examples):
-    html = render(make(**task), history=history, examples=examples, before=make(sharp=2, **task))
+    html = render(make(**task, parts=True), history=history, examples=examples)
     page = Page(html)
     assert page.tags.count("h1") == 1
     drawn = [svg for svg in plots(html) if svg.get("role") == "img"]
-    assert len(drawn) >= 4
+    assert len(drawn) >= 12
     for svg in drawn:
         assert svg[0].tag == "title" and svg[0].text and svg[1].tag == "desc" and svg[1].text
     ids = page.values("id")
@@ -88,28 +91,75 @@ def test_every_tag_is_closed_and_every_figure_is_well_formed(task, make, history
 
 @pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
 def test_every_number_of_metrics_json_stands_in_the_page(task, make, tmp_path):
-    page = write_report(tmp_path, make(**task))
+    page = write_report(tmp_path, make(**task, parts=True))
     html = page.read_text(encoding="utf-8")
     content = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
-    assert sorted(Page(html).values("data-metric")) == sorted(content["metrics"])
-    rows = [content["metrics"], *content["per_class"].values()]
-    for name, e in ((name, e) for row in rows for name, e in row.items()):
-        estimate = Estimate(**e)
-        assert label(name) in html
-        assert f'<data value="{estimate.value}">{number(estimate.value)}</data>' in html
-        assert interval_text(estimate) in html
+    shown = Page(html).values("data-metric")
+    assert sorted(shown) == sorted([*content["metrics"], *content["by_patient"]["metrics"]])
+    found = list(estimates(content))
+    assert len(found) > 60
+    for e in found:
+        if e.value is not None:
+            assert f'<data value="{e.value}">{number(e.value)}</data>' in html
+        assert interval_text(e) in html and (e.reason or "") in html and null_text(e) in html
+    assert all(label(name) in html for name in content["metrics"])
     assert DISCLAIMER in html and CONDITIONAL in html
 
 
+def estimates(value):
+    """Yield every estimate of a JSON value."""
+    if isinstance(value, dict) and "n_patients" in value and "method" in value and "low" in value:
+        yield Estimate(**value)
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from estimates(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from estimates(part)
+
+
+def test_page_shows_what_metrics_json_holds_and_not_what_was_handed_over(make, tmp_path):
+    class Forgetful(Evaluation):
+        def to_dict(self):
+            return super().to_dict() | {"split": "read back"}
+
+    page = write_report(tmp_path, Forgetful(**vars(make())))
+    assert "Split <b>read back</b>" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+def test_every_link_of_the_contents_leads_to_a_section_and_none_is_left_out(task, make, history):
+    for parts in (False, True):
+        html = render(make(**task, parts=parts), history=history)
+        page = Page(html)
+        sections = re.findall(r'<section id="([^"]+)">', html)
+        assert page.values("href") == [f"#{id_}" for id_ in sections]
+    assert len(sections) == 15
+
+
+def test_a_page_of_many_classes_folds_them_away(make):
+    html = render(make(**TASKS["multilabel"], parts=True))
+    assert html.count("<summary>finding 9</summary>") == 2
+    assert "12 more classes" in html and "20 more rows" in html
+    assert len(html) < 900_000
+
+
+def test_every_figure_is_small(make):
+    for task in TASKS.values():
+        html = render(make(**task, n=2000, parts=True))
+        figures = re.findall(r'<svg class="plot".*?</svg>', html, re.DOTALL)
+        assert max(map(len, figures)) < 28_000
+
+
 def test_page_asks_for_nothing_outside_itself(make, history, examples):
-    html = render(make(), history=history, examples=examples)
+    html = render(make(parts=True), history=history, examples=examples)
     page = Page(html)
     assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
     assert not re.search(
         r"https?:|//|url\(|@import", re.sub(r"data:image/png;base64,\S+", "", html)
     )
     assert all(v.startswith("data:image/png;base64,") for v in page.values("src"))
-    assert not page.values("href")
+    assert all(v.startswith("#") for v in page.values("href"))
     assert not [n for _, n, _ in page.attributes if n.startswith("on")]
 
 
@@ -117,7 +167,7 @@ def test_texts_of_users_are_escaped_everywhere(make, history, examples):
     classes = (NASTY, '"><svg onload=1>', "]]>--&lt;")
     example = dataclasses.replace(examples[0], case_id=NASTY, target=NASTY, predicted="</figure>")
     html = render(
-        make(classes=classes, provenance={NASTY: {NASTY: NASTY}}),
+        make(classes=classes, provenance={NASTY: {NASTY: NASTY}}, parts=True),
         title=NASTY,
         notes=[NASTY],
         examples=[example],
@@ -132,7 +182,7 @@ def test_texts_of_users_are_escaped_everywhere(make, history, examples):
 
 
 def test_positive_class_is_escaped_in_the_axes(make):
-    html = render(make(classes=("no", "<b>&"), positive="<b>&"))
+    html = render(make(classes=("no", "<b>&"), positive="<b>&", parts=True))
     assert "share truly &lt;b&gt;&amp;" in html
     assert any(t.text == "share truly <b>&" for svg in plots(html) for t in svg.iter("text"))
 
@@ -157,8 +207,9 @@ def test_reason_is_shown_beside_an_interval_too(make):
 
 def test_same_input_gives_the_same_bytes(make, history, examples, tmp_path):
     for folder in ("a", "b"):
-        write_report(tmp_path / folder, make(), history=history, examples=examples, notes=["n"])
-    for name in ("index.html", "metrics.json", "roc.csv"):
+        e = make(parts=True)
+        write_report(tmp_path / folder, e, history=history, examples=examples, notes=["n"])
+    for name in ("index.html", "metrics.json", *TABLES):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
@@ -170,6 +221,26 @@ def test_notes_stand_before_every_number(make):
 def test_without_history_and_examples_their_sections_are_left_out(make):
     html = render(make())
     assert 'id="training"' not in html and 'id="examples"' not in html and "<aside" not in html
+
+
+def test_an_evaluation_of_metrics_alone_has_a_page(make, tmp_path):
+    e = make(positive="malignant")
+    bare = Evaluation(e.n, e.n_patients, "", e.space, False, e.metrics, {}, ())
+    html = write_report(tmp_path, bare).read_text(encoding="utf-8")
+    assert re.findall(r'<section id="([^"]+)">', html) == ["metrics", "appendix"]
+    assert "Split" not in html
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checklists.csv",
+        "index.html",
+        "metrics.csv",
+        "metrics.json",
+    ]
+
+
+def test_notes_of_the_evaluation_stand_first_too(make):
+    html = render(make(parts=True), notes=["A note of the run."])
+    assert html.index("A note of the run.") < html.index("One label has no case.")
+    assert html.index("One label has no case.") < html.index("<dl")
 
 
 def test_kept_epoch_is_marked(make, history):
@@ -190,18 +261,32 @@ def test_odd_histories_are_drawn(losses, make):
 
 
 def test_calibration_is_shown_before_and_after(make):
-    after, before = make(positive="malignant"), make(positive="malignant", sharp=2)
-    html = render(after, before=before)
-    assert "Reliability before calibration" in html and "Reliability after calibration" in html
-    for evaluation in (before, after):
-        assert f"ECE {short_text(evaluation.metrics['ece'])}" in html
-        filled = next(b for b in evaluation.reliability if b.count)
+    e = make(positive="malignant", parts=True)
+    html = render(e)
+    for side, check in (("before", e.uncalibrated[0]), ("after", e.calibration[0])):
+        assert f"Reliability {side} calibration" in html
+        assert f"ECE {value_text(check.metrics['ece'])}, expected 0.021, p = 0.304." in html
+        filled = next(b for b in check.bins if b.count)
         assert f">{filled.count:,}</text>" in html
+    assert "before calibration" not in render(make(positive="malignant"))
 
 
-def test_before_of_other_cases_is_refused(make):
-    with pytest.raises(UsageError, match="399"):
-        render(make(), before=make(n=399))
+def test_groups_that_are_too_small_are_counted_and_not_named(make):
+    html = render(make(positive="malignant", parts=True))
+    assert "2 groups of fewer than ten patients (11 cases together) not shown." in html
+
+
+def test_operating_point_says_where_it_was_chosen_and_stands_on_the_curve(make):
+    html = render(make(positive="malignant", parts=True))
+    assert "malignant: youden" in html
+    assert "threshold 0.413; chosen on calib (120 cases of 90 patients)" in html
+    assert "87 true pos., 55 false pos., 13 false neg., 157 true neg." in html
+    assert "youden: sensitivity 0.870, specificity 0.740" in html
+
+
+def test_class_without_calibration_cases_is_named(make):
+    html = render(make(positive="malignant", parts=True))
+    assert "Too few calibration cases, hence whole sets: benign." in html
 
 
 def test_multilabel_confusion_is_a_table_of_each_class(make):
@@ -236,19 +321,12 @@ def test_example_that_is_no_picture_is_refused(image):
 
 
 def test_folder_of_a_report_can_be_written_again(make, tmp_path):
-    write_report(tmp_path, make(), title="first")
+    write_report(tmp_path, make(parts=True), title="first")
+    always = {"index.html", "metrics.json", "checklists.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {*always, *TABLES}
     page = write_report(tmp_path, make(), title="second")
     assert "second" in page.read_text() and "first" not in page.read_text()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "metrics.json", "roc.csv"]
-
-
-def test_roc_csv_holds_every_point(make, tmp_path):
-    evaluation = make(classes=("a, b", "c"))
-    write_report(tmp_path, evaluation)
-    lines = (tmp_path / "roc.csv").read_text().splitlines()
-    assert lines[0] == "class,false_positive_rate,true_positive_rate"
-    assert len(lines) == 1 + sum(len(c.true_positive_rate) for c in evaluation.roc.values())
-    assert lines[1] == '"a, b",0.0,0.0'
+    assert not (tmp_path / "subgroups.csv").exists() and not (tmp_path / "runs.csv").exists()
 
 
 @pytest.mark.parametrize(
@@ -256,6 +334,8 @@ def test_roc_csv_holds_every_point(make, tmp_path):
     [
         (0.5, "0.500"),
         (1, "1.000"),
+        (12.0, "12"),
+        (-12345.0, "-12,345"),
         (0, "0.000"),
         (-0.0, "0.000"),
         (12.3456, "12.346"),
@@ -275,10 +355,15 @@ CHROMIUM = next(
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_page_opens_in_chromium_without_a_complaint(make, history, examples, tmp_path: Path):
-    page = write_report(tmp_path, make(), history=history, examples=examples)
+@pytest.mark.parametrize("width", [390, 1200])
+def test_page_opens_in_chromium_without_a_complaint(width, make, history, examples, tmp_path: Path):
+    e = make(positive="malignant", parts=True)
+    page = write_report(tmp_path, e, history=history, examples=examples)
+    html = page.read_text(encoding="utf-8")
     switches = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--v=0"]
+    switches += [f"--window-size={width},900"]
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     command = [CHROMIUM, *switches, profile, "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     assert 'id="provenance"' in done.stdout and "CONSOLE" not in done.stderr
+    assert done.stdout.count("<svg") == html.count("<svg")

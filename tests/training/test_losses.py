@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 
 from medimg.calibrator import to_probabilities
 from medimg.errors import TrainingError, UsageError
-from medimg.evaluation.calibration import fit_calibrator
+from medimg.evaluation.calibrators.fit import fit_calibrator
 from medimg.evaluation.metrics import ece_positive
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
@@ -125,7 +125,7 @@ def test_logits_shifted_by_class_weights_end_calibrated() -> None:
     def ece(scores: np.ndarray) -> float:
         ids = np.char.add("c", np.arange(n).astype(str))
         predictions = Predictions(ids, scores.astype(np.float32), "logits", TWO, targets)
-        predictions = predictions.with_calibrator(fit_calibrator(predictions))
+        predictions = predictions.with_calibrator(fit_calibrator(predictions, "temperature"))
         order = predictions.targets
         return float(ece_positive(predictions.probabilities, order))
 

@@ -1,0 +1,1 @@
+"""What refusing the least sure cases would win."""

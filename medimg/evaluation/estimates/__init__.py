@@ -1,0 +1,1 @@
+"""Every metric with its interval, or the reason why it has none."""

@@ -1,0 +1,1 @@
+"""95% intervals, one method a file, and what is taken as independent."""

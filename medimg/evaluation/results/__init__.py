@@ -1,0 +1,1 @@
+"""What an evaluation leaves: the records of `metrics.json` and `comparison.json`."""

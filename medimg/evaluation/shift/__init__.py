@@ -1,0 +1,1 @@
+"""How a set of cases differs from the one that a model is known on."""

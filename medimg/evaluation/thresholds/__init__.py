@@ -1,0 +1,1 @@
+"""Operating points: chosen on cases of their own, frozen, applied to others."""

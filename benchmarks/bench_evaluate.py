@@ -14,6 +14,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,8 +26,9 @@ from sklearn.metrics import roc_auc_score
 
 from medimg.evaluation import metrics as m
 from medimg.evaluation.evaluate import evaluate
-from medimg.evaluation.intervals.bootstrap import bootstrap, draw_weights
-from medimg.evaluation.sample import Lacking, Resampled, Sample
+from medimg.evaluation.intervals.bootstrap import draw_weights
+from medimg.evaluation.options import EvaluateOptions
+from medimg.evaluation.sample import Resampled, Sample, resample
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
 
@@ -52,14 +54,7 @@ def simulate(n: int, k: int, kind: str = "multiclass", images: int = 0) -> Predi
 
 def resampled(p: Predictions, names: tuple[str, ...] | None, resamples: int) -> dict[str, Any]:
     """Return metrics of resampled patients, medimg's way, from the predictions on."""
-    sample = Sample.of(p)
-    return bootstrap(
-        Resampled(sample, names),
-        sample.units.n,
-        resamples=resamples,
-        seed=0,
-        lacking=Lacking(sample),
-    )[0]
+    return resample(Sample.of(p), EvaluateOptions(resamples=resamples), names)[0]
 
 
 def rows_of(sample: Sample, weights: Any) -> list[Any]:
@@ -126,6 +121,16 @@ def whole() -> dict[str, tuple[Work, float]]:
     }
 
 
+def command(folder: Path) -> Work:
+    """Return the whole command on 1,000 cases of 2 classes, with 300 to calibrate on."""
+    cases, calib = simulate(1000, 2), simulate(1300, 2).take(np.arange(1000, 1300))
+    cases.save(folder / "cases.csv")
+    calib.save(folder / "calib.csv")
+    words = ["evaluate", folder / "cases.csv", "--calib", folder / "calib.csv"]
+    line = [sys.executable, "-m", "medimg", *words, "-o", folder / "report", "--overwrite"]
+    return lambda: subprocess.run(line, check=True, capture_output=True)
+
+
 def peak_mib(resamples: int) -> int:
     """Return the most memory (Linux) that a process of its own took for so many resamples."""
     command = [sys.executable, __file__, "--peak", str(resamples)]
@@ -147,11 +152,12 @@ def main() -> None:
         print(int(status.partition("VmHWM:")[2].split()[0]) // 1024)
         return
     works, apart = races(options.loop)
-    works |= whole()
     times: dict[str, list[float]] = {}
-    for _ in range(options.rounds):
-        for name, (work, scale) in works.items():
-            times.setdefault(name, []).append(timed(work, scale))
+    with tempfile.TemporaryDirectory() as folder:
+        works |= whole() | {"command_and_report_1000x2": (command(Path(folder)), 1)}
+        for _ in range(options.rounds):
+            for name, (work, scale) in works.items():
+                times.setdefault(name, []).append(timed(work, scale))
     seconds = {name: round(statistics.median(t), 4) for name, t in times.items()}
     print(json.dumps(report(seconds, apart, options.rounds, options.loop)))
 

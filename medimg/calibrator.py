@@ -204,8 +204,14 @@ def log_odds(logits: Floats, *, exclusive: bool) -> Float64s:
         return z
     if z.shape[1] == 2:
         return np.asarray(z[:, 1:] - z[:, :1])
-    rest = [logsumexp(np.delete(z, k, axis=1), axis=1) for k in range(z.shape[1])]
-    return np.asarray(z - np.stack(rest, axis=1))
+    log_p, rows, top = log_probabilities(z), np.arange(len(z)), z.argmax(axis=1)
+    # 1 - p of the likeliest class is rounded away near 1: it is taken from the others there.
+    others = z.copy()
+    others[rows, top] = -np.inf
+    log_p[rows, top] = -np.inf
+    odds = log_p - np.log1p(-np.exp(log_p))
+    odds[rows, top] = z[rows, top] - logsumexp(others, axis=1)
+    return np.asarray(odds)
 
 
 def log_probabilities(logits: Floats) -> Float64s:

@@ -53,6 +53,9 @@ class Predictions:
         Frozen on other cases, for `probabilities`; one of another label space is refused.
     bundle_id : str, optional
         The bundle that made them.
+    uncalibrated_id : str, optional
+        The same without its calibrator: what the predictions of one model share before and after
+        it is calibrated.
     metadata : DataFrame (N rows), optional
         Further columns, for subgroups.
 
@@ -73,6 +76,7 @@ class Predictions:
     bundle_id: str | None = None
     metadata: pd.DataFrame = field(default_factory=pd.DataFrame)
     thresholds: tuple[OperatingPoint, ...] = ()
+    uncalibrated_id: str | None = None
 
     def __post_init__(self) -> None:
         ids = _texts(self.case_id)
@@ -225,6 +229,7 @@ class Predictions:
                 "calibrator": None if self.calibrator is None else self.calibrator.to_dict(),
                 "thresholds": points_to_list(self.thresholds),
                 "bundle_id": self.bundle_id,
+                "uncalibrated_id": self.uncalibrated_id,
                 "metadata": [str(c) for c in self.metadata.columns],
             },
         )
@@ -269,7 +274,7 @@ class Predictions:
             space or _guess_space(frame, str(path), kind),
             None if calibrator is None else Calibrator.from_dict(calibrator),
             points_of(fitted.get("thresholds", ())),
-            about.get("bundle_id"),
+            (about.get("bundle_id"), about.get("uncalibrated_id")),  # older tables lack the second
         )
 
     @classmethod
@@ -281,7 +286,7 @@ class Predictions:
         space: LabelSpace,
         calibrator: Calibrator | None,
         thresholds: tuple[OperatingPoint, ...],
-        bundle_id: str | None,
+        bundle_ids: tuple[str | None, str | None],
     ) -> Predictions:
         if "case_id" not in frame:
             raise PredictionsError(
@@ -309,7 +314,8 @@ class Predictions:
             split=frame["split"].to_numpy() if "split" in frame else None,
             calibrator=calibrator,
             thresholds=thresholds,
-            bundle_id=bundle_id,
+            bundle_id=bundle_ids[0],
+            uncalibrated_id=bundle_ids[1],
             metadata=frame[extra],
         )
 

@@ -92,10 +92,16 @@ def _note(plan: Plan, store: ImageStore, bundle: ModelBundle) -> str:
     brought = sorted(set(plan.found.require().split) - {"", "none"})
     rest = [name for name in counts if name not in (*brought, "none")]
     options = plan.config.split
-    by = f"made by {', '.join(options.by)}"
+    known = [column for column in options.by if _has_values(store, column)]
+    by = f"made by {', '.join(known)}" if known else "made by case (no ids came)"
     held = [*options.hold_out, *([f"{options.after} and later"] if options.after else [])]
     by += f", {', '.join(held)} held out as test" if held else ""
     how = f"those of the data ({', '.join(brought)})" if brought else by
     how += f", and {', '.join(rest)} {by}" if brought and rest else ""
     fitted = words(bundle.calibrator, f"on calib, {counts.get('calib')} cases")
     return f"Cases: {said}. Splits: {how}. Probabilities are {fitted}."
+
+
+def _has_values(store: ImageStore, column: str) -> bool:
+    frame = store.manifest.frame
+    return column not in frame or bool((frame[column] != "").any())

@@ -135,12 +135,23 @@ def group_codes(ids: Iterable[str]) -> list[int]:
 
 def column_floats(values: Iterable[str], name: str) -> NDArray[np.float32]:
     """Return text cells as float32; a blank is NaN, anything else that is no number raises."""
-    cells = np.asarray([cell.strip() or "nan" for cell in values], dtype=str)
+    texts = [cell.strip() or "nan" for cell in values]
     try:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite
-            return cells.astype(np.float64).astype(np.float32)
-    except ValueError as error:
-        raise DataError(f"column {name}: {error}", remedy="give numbers or blanks") from error
+            return np.asarray(texts, dtype=str).astype(np.float64).astype(np.float32)
+    except ValueError:
+        bad = next((text for text in texts if not _is_number(text)), "")
+        raise DataError(
+            f"column {name}: {bad!r} is no number", remedy="give numbers or blanks"
+        ) from None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -277,8 +277,10 @@ log-odds of which the true calibration slope, and the shift at slope 1, stand in
 ## Slope, intercept and Brier score
 
 The share of 95% intervals that hold the true value, among those that are printed (at least ten
-patients of each outcome). First-order jackknife by patient; t quantiles whose degrees of freedom
-are those of the units that carry the value (Satterthwaite); the Brier score on the logarithm.
+patients of each outcome, or as many as tell as much as ten with equally many images; of the Brier
+score also fifty patients, and a case that is decided wrong). First-order jackknife by patient; t
+quantiles whose degrees of freedom are those of the units that carry the value (Satterthwaite); the
+Brier score on the logarithm. Patients with different numbers of images: [coverage.md](coverage.md).
 "by image" takes every image as independent, which medimg does not do where patient ids came: it
 fails.
 

@@ -130,6 +130,16 @@ def test_log_odds_are_those_of_the_probabilities() -> None:
     np.testing.assert_array_equal(log_odds(z, exclusive=False), z)
 
 
+def test_log_odds_keep_the_digits_that_a_probability_loses() -> None:
+    z = np.array([[50.0, 0.0, 0.0], [60.0, 0.0, -5.0], [0.0, 0.0, 900.0]])
+    assert (to_probabilities(z, "logits", THREE).max(axis=1) == 1).all()
+    rest = np.log([[2.0, np.exp(50) + 1, np.exp(50) + 1]])
+    np.testing.assert_allclose(log_odds(z, exclusive=True)[:1], z[:1] - rest, rtol=1e-14)
+    found = log_odds(z, exclusive=True)[[1, 2], [0, 2]]
+    np.testing.assert_allclose(found, [60 - np.log1p(np.exp(-5)), 900 - np.log(2)], rtol=1e-14)
+    assert np.isfinite(log_odds(z, exclusive=True)).all()
+
+
 @pytest.mark.parametrize(
     "method, numbers, message",
     [

@@ -169,7 +169,7 @@ def test_new_takes_a_table_with_unknowns_once_they_are_explained(tmp_path: Path)
     medimg(*known, "-o", "my.yaml", cwd=tmp_path)
     medimg("train", "my.yaml", "-o", "run", *FAST, cwd=tmp_path)
     metrics = json.loads((tmp_path / "run/report/metrics.json").read_text())
-    assert metrics["kind"] == "multilabel"
+    assert metrics["space"]["kind"] == "multilabel"
 
 
 @pytest.mark.parametrize("make", [make_idx, make_npz], ids=["idx", "npz"])

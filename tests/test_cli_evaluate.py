@@ -17,6 +17,8 @@ import pandas as pd
 import pytest
 
 from medimg.cli.main import main
+from medimg.cli.tables import tables_of
+from medimg.errors import UsageError
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
 from medimg.testing.tables import make_predictions
@@ -95,7 +97,7 @@ WRONG = {
     "infinite": (cell("p:benign", "inf"), "has probabilities [inf, ", 1),
     "over float32": (cell("p:benign", "1e300"), "has probabilities [inf, ", 1),
     "blank score": (cell("p:benign", ""), "has probabilities [nan, ", 1),
-    "text": (cell("p:benign", "high"), "column x.csv: p:benign: could not convert", 1),
+    "text": (cell("p:benign", "high"), "column x.csv: p:benign: 'high' is no number", 1),
     "unknown class": (cell("target", "malignent"), "did you mean malignant?", 1),
     "several splits": (cell("split", "val"), "several splits: test, val", 2),
     "all unknown": (lambda f: f.assign(target=""), "none of 60 cases of split 'test' has", 1),
@@ -180,8 +182,8 @@ def test_wrong_label_space_is_refused(content: str, message: str, medimg: Medimg
     [
         (["--by", "sit"], "no column 'sit' in the metadata; did you mean site?"),
         (["--by", "patient_id"], "columns here: site"),
-        (["--prevalence", "0"], "prevalence 0.0 is no share"),
-        (["--prevalence", "2"], "prevalence 2.0 is no share"),
+        (["--prevalence", "0"], "--prevalence 0.0: Input should be greater than 0"),
+        (["--prevalence", "2"], "--prevalence 2.0: Input should be less than 1"),
         (["--prevalence", ".2"], "--prevalence 0.2 without a threshold"),
         (["--at", "youden"], "--at without --calib"),
         (["--conformal", "lac"], "--conformal without --calib"),
@@ -232,7 +234,9 @@ def test_calibration_cases_are_checked_before_they_are_used(medimg: Medimg) -> N
         assert message in said, name
     calib = others()
     replace(calib, targets=np.tile(np.float32([1, 0]), (150, 1))).save("one.csv")
-    said = medimg("evaluate", "x.csv", "--calib", "one.csv", "-o", "out", status=1)
+    said = medimg(
+        "evaluate", "x.csv", "--calib", "one.csv", "--at", "youden", "-o", "out", status=1
+    )
     assert "no cases both with and without it" in said
     people = [f"p{i % 50}" for i in range(150)]
     replace(scored, patient_id=people[:100]).save("y.csv")
@@ -411,6 +415,16 @@ def run_folder(folder: Path, sd: float) -> None:
     noisier(others(), sd).save(folder / "predictions/calib.csv")
 
 
+def test_a_folder_that_predict_wrote_is_its_one_table(tmp_path: Path) -> None:
+    make_predictions(50).save(tmp_path / "p/predictions.csv")
+    (tmp_path / "p/errors.csv").write_text("case_id,frame,stage,code,message,remedy\n")
+    assert tables_of(tmp_path / "p") == [tmp_path / "p/predictions.csv"]
+    (tmp_path / "q").mkdir()
+    (tmp_path / "q/errors.csv").write_text("case_id\n")
+    with pytest.raises(UsageError, match="holds no predictions"):
+        tables_of(tmp_path / "q")
+
+
 def test_runs_are_taken_together_and_each_has_its_report(medimg: Medimg) -> None:
     run_folder(Path("runs/first"), 0.5)
     run_folder(Path("runs/second"), 1.0)
@@ -421,12 +435,27 @@ def test_runs_are_taken_together_and_each_has_its_report(medimg: Medimg) -> None
     values = [one["metrics"]["auroc"]["value"] for one in each]
     assert whole["metrics"]["auroc"]["value"] == pytest.approx(np.mean(values))
     assert all(one["operating"] and one["conformal"] for one in each)
+    html = Path("out/index.html").read_text()
+    assert '<a href="run-2/index.html">run-2</a> (second/predictions/test)' in html
     table = "runs/first/predictions/calib.csv"
     said = medimg("evaluate", "runs", "--calib", table, *FEW, "-o", "no", status=2)
     assert "is of one model, and 2 runs are evaluated" in said
     Path(table).unlink()
     said = medimg("evaluate", "runs", "--calib", "calib", *FEW, "-o", "no", status=2)
     assert "no table beside it" in said and not Path("no").exists()
+
+
+def test_calibration_cases_of_another_model_are_refused(medimg: Medimg) -> None:
+    for name in ("one", "two"):
+        run_folder(Path(name), 0.5)
+        for table in ("test", "calib"):
+            path = f"{name}/predictions/{table}.csv"
+            made = Predictions.load(path)
+            replace(made, bundle_id=f"{name}-{table}", uncalibrated_id=name).save(path)
+    asked = ("evaluate", "one", *FEW, "-o", "out", "--calib")
+    said = medimg(*asked, "two/predictions/calib.csv", status=2)
+    assert "predicted by another model (two)" in said and not Path("out").exists()
+    medimg(*asked, "calib")
 
 
 def test_run_and_the_table_in_it_are_the_same_model(medimg: Medimg) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,10 +44,12 @@ def test_a_file_gives_the_same_predictions_back(tmp_path: Path) -> None:
         for space in (TWO, LabelSpace(("x", "y", "no"), "multilabel")):
             before = make_predictions(50, space, patients=20, unknown=0.2)
             before = before.with_calibrator(Calibrator("temperature", {"temperature": 1.5}))
+            before = replace(before, bundle_id="b", uncalibrated_id="a")
             before.save(tmp_path / name)
             after = Predictions.load(tmp_path / name)
             assert after.fingerprint == before.fingerprint
             assert after.calibrator == before.calibrator
+            assert (after.bundle_id, after.uncalibrated_id) == ("b", "a")
             assert np.array_equal(after.probabilities, before.probabilities)
 
 

@@ -57,7 +57,7 @@ def test_every_config_trains_on_its_real_data(
 def test_retina_is_ordinal_and_its_grades_are_told_apart(data_root: Path, tmp_path: Path) -> None:
     (config,) = (c for c in CONFIGS if c.stem == "retinamnist_cnn")
     metrics = train(config, tmp_path, data_root, "fit.epochs=6")
-    assert metrics["kind"] == "ordinal"
+    assert metrics["space"]["kind"] == "ordinal"
     assert metrics["metrics"]["auroc_macro"]["value"] > 0.6
     assert np.array(metrics["confusion"]).sum() == 400
 
@@ -90,7 +90,7 @@ def test_a_table_of_several_labels_over_real_pictures_with_unknowns(
         "fit: {epochs: 8, batch_size: 64, optimizer: adamw, lr: 3e-3, class_weights: balanced}\n"
     )
     metrics = train(config, tmp_path, data_root)
-    assert metrics["kind"] == "multilabel"
+    assert metrics["space"]["kind"] == "multilabel"
     known = {c: row["auroc"]["n"] for c, row in metrics["per_class"].items()}
     assert 360 <= known["any"] < 400
     assert 360 <= known["severe"] < 400

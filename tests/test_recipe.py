@@ -309,6 +309,12 @@ def test_the_report_says_what_was_held_out(tmp_path: Path) -> None:
     assert "made by patient_id, hospital=B held out as test" in page
 
 
+def test_the_report_says_that_no_ids_came_where_none_did(npz: Path, tmp_path: Path) -> None:
+    mi.run(config_for(npz, tmp_path / "c"), tmp_path / "run")
+    page = (tmp_path / "run/report/index.html").read_text()
+    assert "made by case (no ids came)" in page and "made by patient_id" not in page
+
+
 def test_a_patient_of_test_does_not_shape_the_prediction_sets() -> None:
     calib = make_predictions(30, patients=10, split="calib")
     test = make_predictions(12, patients=4, seed=1)

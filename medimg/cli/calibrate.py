@@ -63,7 +63,7 @@ def _lines(calibrator: Calibrator) -> list[str]:
 
 
 def _require_same(bundle: ModelBundle, predictions: Predictions, table: Path) -> None:
-    ids = {bundle.bundle_id, bundle.with_calibrator(None).bundle_id}
+    ids = {bundle.bundle_id, bundle.uncalibrated_id}
     if predictions.bundle_id not in ids:
         raise BundleError(
             f"{table} was made by bundle {predictions.bundle_id}, not by this one",

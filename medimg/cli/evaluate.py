@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from medimg.evaluation.compare.runs import evaluate_runs
 from medimg.evaluation.evaluate import evaluate
 from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.results.evaluation import Evaluation
-from medimg.evaluation.thresholds.rules import parse_rule
 from medimg.files import claim_folder, require_free
 from medimg.inference.about import read_about, read_members
 from medimg.inference.checker import checker, why_unchecked
@@ -45,11 +44,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A table of predictions, its evaluation, and what has to be known before."""
+    """A table of predictions, its evaluation, and what has to be known before.
+
+    `links`: the folders of reports that belong to it -> what each is of.
+    """
 
     predictions: Predictions
     evaluation: Evaluation
     notes: list[str]
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def told(self) -> Iterator[str]:
+        """Yield all that has to be known before, in words alone."""
+        if self.links:
+            each = ", ".join(f"{folder} ({name})" for folder, name in self.links.items())
+            yield f"{len(self.links)} reports, one of each run: {each}"
+        yield from self.notes
 
 
 def evaluate_files(
@@ -85,16 +95,16 @@ def evaluate_files(
     together = _together(found, names, asked) if len(found) > 1 else found[0]
     folder = claim_folder(out, _PAGE, overwrite=overwrite)
     if len(found) > 1:
-        for number, (one, name) in enumerate(zip(found, names, strict=True), start=1):
-            run = folder / f"run-{number}"
-            write_report(run, one.evaluation, title=name, notes=one.notes)
+        for one, (run, name) in zip(found, together.links.items(), strict=True):
+            write_report(folder / run, one.evaluation, title=name, notes=one.notes)
     page = write_report(
         folder,
         together.evaluation,
         title=tables[0].name if len(found) == 1 else folder.resolve().name,
         notes=together.notes,
+        links=together.links,
     )
-    sys.stdout.write("".join(f"{note}\n" for note in together.notes))
+    sys.stdout.write("".join(f"{note}\n" for note in together.told()))
     print_table(together.evaluation)
     sys.stdout.write(f"report  {page}\n")
 
@@ -114,13 +124,11 @@ def _together(runs: Sequence[Evaluated], names: Sequence[str], asked: Asked) -> 
     named = dict(zip(names, (run.predictions for run in runs), strict=True))
     about = provenance()
     together = evaluate_runs(named, asked.options, split=asked.split, provenance=about)
-    notes = [
-        f"{len(runs)} runs of one model, taken together; each has a report of its own: "
-        + ", ".join(f"run-{k} ({name})" for k, name in enumerate(names, start=1))
-    ]
-    for number, run in enumerate(runs, start=1):
-        notes += [f"run-{number}: {line}" for line in run.notes]
-    return Evaluated(runs[0].predictions, together, notes)
+    links = {f"run-{number}": name for number, name in enumerate(names, start=1)}
+    notes = [f"{len(runs)} runs of one model, taken together."]
+    for folder, run in zip(links, runs, strict=True):
+        notes += [f"{folder}: {line}" for line in run.notes]
+    return Evaluated(runs[0].predictions, together, notes, links)
 
 
 def _evaluated(table: Path, asked: Asked) -> Evaluated:
@@ -131,9 +139,6 @@ def _evaluated(table: Path, asked: Asked) -> Evaluated:
         "bundle": predictions.bundle_id,
     }
     notes = _membership(predictions, asked.split, asked.bundle)
-    if "operating_points" in asked.options.model_fields_set:
-        for rule in asked.options.operating_points:
-            parse_rule(rule).labels(predictions.space)  # one that says of no class is refused
     evaluation = evaluate(
         predictions,
         asked.options,

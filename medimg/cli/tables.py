@@ -15,8 +15,10 @@ from medimg.evaluation.options import EvaluateOptions
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
 
-#: Where a run folder keeps the predictions that are scored: of one training, or over folds.
-_SCORED = ("predictions/test.csv", "predictions/out_of_fold.csv")
+#: Where a folder keeps the predictions that are scored: of one training, over folds, of scans.
+_SCORED = ("predictions/test.csv", "predictions/out_of_fold.csv", "predictions.csv")
+#: Tables beside predictions that are none.
+_OTHERS = ("errors", "manifest", "identities", "instances", "folds")
 _SPACE = ("classes", "kind", "positive")
 
 
@@ -36,16 +38,19 @@ def tables_of(path: Path) -> list[Path]:
     if not found:
         found = [t for one in sorted(path.iterdir()) if one.is_dir() for t in _of_run(one)]
     if not found:
-        found = sorted(t for t in path.iterdir() if t.suffix in (".csv", ".parquet"))
+        tables = (t for t in path.iterdir() if t.suffix in (".csv", ".parquet"))
+        found = sorted(t for t in tables if t.stem not in _OTHERS)
     if not found:
         raise UsageError(
             f"{path} holds no predictions",
-            remedy="name a table, a finished run, or a folder of either",
+            remedy="name a table, a finished run, or a folder of either; a run begun and not "
+            "finished goes on with `medimg train ... --resume`",
         )
     return found
 
 
 def _of_run(folder: Path) -> list[Path]:
+    """Return the predictions of a run's folder, or of one that `medimg predict` wrote."""
     return [folder / name for name in _SCORED if (folder / name).is_file()][:1]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from medimg.errors import PredictionsError
 from medimg.evaluation import metrics as m
 from medimg.evaluation.abstention.abstention import abstention
 from medimg.evaluation.conformal.fit import fit_conformal
@@ -15,19 +16,19 @@ from medimg.evaluation.conformal.judge import conformal_result
 from medimg.evaluation.curves.curves import score_curves
 from medimg.evaluation.curves.decision import decision_curves
 from medimg.evaluation.estimates.estimates import Estimates
-from medimg.evaluation.intervals.bootstrap import bootstrap
 from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.reliability.checks import calibration_checks, calibration_metrics
 from medimg.evaluation.results.evaluation import Evaluation
 from medimg.evaluation.results.sections import CalibrationCheck, ConformalResult
-from medimg.evaluation.sample import Figures, Lacking, Resampled, Sample, known_cases, one_split
+from medimg.evaluation.sample import Sample, known_cases, one_split, resample
+from medimg.evaluation.sample.groups import cells_of
 from medimg.evaluation.sample.patients import by_patient, patient_note, several_cases
-from medimg.evaluation.shift.shift import shift
+from medimg.evaluation.shift.shift import require_comparable, shift
 from medimg.evaluation.subgroups.subgroups import subgroups
 from medimg.evaluation.thresholds.apart import require_apart
 from medimg.evaluation.thresholds.choose import choose_points, operating_results
 from medimg.evaluation.thresholds.prevalence import prevalence_rows
-from medimg.evaluation.thresholds.rules import rules_for
+from medimg.evaluation.thresholds.rules import has_conditions
 from medimg.operating import OperatingPoint, check_points
 from medimg.predictions import Predictions
 
@@ -43,11 +44,12 @@ def evaluate(
 ) -> Evaluation:
     """Return every metric of predictions with its 95% interval.
 
-    Each metric gets the method whose coverage has been simulated (docs/coverage.md,
-    docs/coverage_calibration.md): DeLong's or Obuchowski's for AUROC, Wilson's for proportions
-    with a design effect where patients have several cases, the bootstrap by patient for most
-    others; fewer than ten patients of a class: none. Cases without a known target are left out.
-    The intervals are conditional on the trained model. No order of rows changes a number.
+    Each metric gets the method of its kind: DeLong's or Obuchowski's for AUROC, Wilson's for
+    proportions with a design effect where patients have several cases, the bootstrap by patient
+    for most others; fewer than ten patients of a class: none. docs/coverage.md,
+    docs/coverage_classes.md and docs/coverage_calibration.md say for which of them, and for how
+    many patients, the coverage has been simulated. Cases without a known target are left out. The
+    intervals are conditional on the trained model. No order of rows changes a number.
 
     Parameters
     ----------
@@ -68,45 +70,48 @@ def evaluate(
     Raises
     ------
     UsageError
-        Several splits and none asked for; a threshold chosen on cases that are scored; an
-        unknown column, rule or method.
+        Several splits and none asked for; a threshold chosen on cases that are scored; a
+        reference that shares cases or patients with them; an unknown column, rule or method; a
+        rule that was named and does not say of which class.
     PredictionsError
-        No such split, or no known target.
+        No such split, or no known target; a rule that was named and that no threshold reaches.
     """
     options = options or EvaluateOptions()
     chosen, name = one_split(predictions, split)
-    require_apart(calib, chosen)
     known = known_cases(chosen, name)
+    _require(chosen, calib, reference, options)
     sample = Sample.of(known)
-    points = _points(known, calib, options)
+    points, missing = _points(known, calib, options)
+    sets, patients = _conformal(chosen, calib, options), _patients(known, options)
     whole = _core(sample, name, options)
     made = {
         **options.model_dump(mode="json"),
         **whole.provenance,
         "predictions": chosen.fingerprint,
         "calib": None if calib is None else calib.fingerprint,
+        "reference": None if reference is None else reference.fingerprint,
     }
     return replace(
         whole,
         calibrated=chosen.calibrator is not None,
         uncalibrated=_uncalibrated(known, options),
         curves=score_curves(sample, options),
-        operating=operating_results(sample, points, options),
-        decision=decision_curves(sample, options),
+        operating=operating_results(sample, points),
+        decision=decision_curves(sample),
         prevalence=prevalence_rows(sample, points, options),
         abstention=abstention(sample, options),
         subgroups=subgroups(sample, known.metadata, options),
-        conformal=_conformal(chosen, calib, options),
-        shift=None if reference is None else shift(known, reference, options),
-        by_patient=_by_patient(known, name, options),
-        notes=tuple(_notes(chosen, known, calib, options)),
+        conformal=sets,
+        shift=None if reference is None else shift(known, reference, options, whole.metrics),
+        by_patient=None if patients is None else _by_patient(known, patients, name, options),
+        notes=(*_notes(chosen, known, calib, options), *missing),
         provenance={**(provenance or {}), "evaluation": made},
     )
 
 
 def _core(sample: Sample, split: str, options: EvaluateOptions) -> Evaluation:
     """Return the metrics and the calibration of a sample, and how often it was drawn again."""
-    draws, redrawn = _draws(sample, options)
+    draws, redrawn = resample(sample, options)
     estimates = Estimates(sample, sample.point(), draws)
     checks = calibration_checks(sample, options)
     return Evaluation(
@@ -123,28 +128,41 @@ def _core(sample: Sample, split: str, options: EvaluateOptions) -> Evaluation:
     )
 
 
-def _draws(sample: Sample, options: EvaluateOptions) -> tuple[Figures, int]:
-    return bootstrap(
-        Resampled(sample),
-        sample.units.n,
-        resamples=options.resamples,
-        seed=options.seed,
-        lacking=Lacking(sample),
-    )
+def _require(
+    chosen: Predictions,
+    calib: Predictions | None,
+    reference: Predictions | None,
+    options: EvaluateOptions,
+) -> None:
+    """Refuse what a later part would, before anything is resampled."""
+    require_apart(calib, chosen)
+    if reference is not None:
+        require_comparable(chosen, known_cases(*one_split(reference)))
+    for column in options.subgroups:
+        cells_of(chosen.metadata, column)
 
 
 def _points(
     known: Predictions, calib: Predictions | None, options: EvaluateOptions
-) -> tuple[OperatingPoint, ...]:
-    """Return the thresholds that were frozen before, and those that are chosen on `calib`."""
-    if calib is None:
-        return known.thresholds
-    default = EvaluateOptions().operating_points
-    rules = rules_for(options.operating_points, known.space, default)
-    fresh = choose_points(calib.with_calibrator(known.calibrator), rules)
+) -> tuple[tuple[OperatingPoint, ...], tuple[str, ...]]:
+    """Return the thresholds that were frozen before and those chosen on `calib`, and what is not.
+
+    A rule that was named and cannot be followed is refused; the default is passed over.
+    """
     frozen = {(point.label, point.rule) for point in known.thresholds}
+    if calib is None:
+        return known.thresholds, ()
+    rules, named = options.operating_points, "operating_points" in options.model_fields_set
+    if not named and not has_conditions(known.space):
+        rules = ()
+    try:
+        fresh = choose_points(calib.with_calibrator(known.calibrator), rules)
+    except PredictionsError as error:
+        if named:
+            raise
+        return known.thresholds, (f"No threshold was chosen: {error.message}.",)
     new = [point for point in fresh if (point.label, point.rule) not in frozen]
-    return check_points((*known.thresholds, *new), known.space)
+    return check_points((*known.thresholds, *new), known.space), ()
 
 
 def _conformal(
@@ -171,13 +189,18 @@ def _uncalibrated(known: Predictions, options: EvaluateOptions) -> tuple[Calibra
     return calibration_checks(Sample.of(known.with_calibrator(None)), options)
 
 
-def _by_patient(known: Predictions, split: str, options: EvaluateOptions) -> Evaluation | None:
+def _patients(known: Predictions, options: EvaluateOptions) -> Predictions | None:
+    """Return one row a patient; None where it is not asked for, or would say nothing else."""
     if options.by_patient == "none" or not several_cases(known):
         return None
     rows = by_patient(known, options.by_patient)
-    if not rows.known.any():
-        return None
-    sample = Sample.of(known_cases(rows, split))
+    return rows if rows.known.any() else None
+
+
+def _by_patient(
+    known: Predictions, patients: Predictions, split: str, options: EvaluateOptions
+) -> Evaluation:
+    sample = Sample.of(known_cases(patients, split))
     calibrated = known.calibrator is not None
     note = patient_note(known, options.by_patient)
     return replace(_core(sample, split, options), calibrated=calibrated, notes=(note,))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 ByPatient = Literal["none", "mean_logits", "mean_probability", "max_probability"]
 ConformalMethod = Literal["none", "auto", "lac", "aps", "raps", "risk"]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class EvaluateOptions(BaseModel):
@@ -35,6 +36,6 @@ class EvaluateOptions(BaseModel):
         ("all", "class"), description="one threshold for all, for each class, or by a column"
     )
     alpha: float = Field(0.1, gt=0, lt=0.5, description="share of sets that may miss the truth")
-    prevalences: tuple[float, ...] = Field(
+    prevalences: tuple[Share, ...] = Field(
         (), description="other prevalences for which PPV and NPV are restated"
     )

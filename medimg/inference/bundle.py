@@ -100,6 +100,11 @@ class ModelBundle:
         ]
         return fingerprint(weights, self._identity())
 
+    @property
+    def uncalibrated_id(self) -> str:
+        """The id of the same bundle without its calibrator."""
+        return (self if self.calibrator is None else replace(self, calibrator=None)).bundle_id
+
     def _identity(self) -> dict[str, Any]:
         return {
             "model": asdict(self.spec) | {"shape": list(self.spec.shape)},
@@ -225,6 +230,7 @@ class ModelBundle:
             calibrator=self.calibrator,
             thresholds=self.thresholds,
             bundle_id=self.bundle_id,
+            uncalibrated_id=self.uncalibrated_id,
             metadata=frame[[c for c in frame if c not in own]],
         )
 
@@ -258,7 +264,7 @@ class ModelBundle:
             "format": "medimg.bundle",
             "format_version": 1,
             "bundle_id": self.bundle_id,
-            "uncalibrated_id": self.with_calibrator(None).bundle_id,
+            "uncalibrated_id": self.uncalibrated_id,
             **self._identity(),
             "thresholds": points_to_list(self.thresholds),
             "fingerprints": dict(self.fingerprints),

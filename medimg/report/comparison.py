@@ -12,7 +12,7 @@ from medimg.files import read_json, write_json, write_text
 from medimg.report.environment import environment
 from medimg.report.figures.curves import roc_overlay
 from medimg.report.figures.forest import ForestRow, forest_plot
-from medimg.report.grid import grid_of
+from medimg.report.grid import Grid, GridRow, grid
 from medimg.report.page import flatten
 from medimg.report.svg import Figure
 from medimg.report.words import cases_text, interval_text, label, p_text, short_text, value_text
@@ -56,7 +56,7 @@ def _page(c: Comparison, title: str) -> str:
         primary=label(_primary(c)),
         several=any(model.n_runs > 1 for model in c.models),
         forests=_forests(c),
-        grid=grid_of("Model", {_named(m.name, m.n_runs): m.metrics for m in c.models}),
+        grid=_models(c),
         roc=roc_overlay(curves, words, "Of several runs the first.") if curves else [],
         provenance=list(flatten(c.provenance)),
     )
@@ -69,6 +69,20 @@ def _primary(c: Comparison) -> str:
 
 def _named(name: str, runs: int) -> str:
     return name if runs == 1 else f"{name} (mean of {runs} runs)"
+
+
+def _models(c: Comparison) -> Grid | None:
+    """Return the metrics of the models beside each other, one row a metric, as the differences."""
+    of_models = [name for model in c.models for name in model.metrics]
+    names = dict.fromkeys([*(one.metric for one in c.contrasts), *of_models])
+    rows = [
+        GridRow(
+            label(name),
+            {_named(m.name, m.n_runs): m.metrics[name] for m in c.models if name in m.metrics},
+        )
+        for name in names
+    ]
+    return grid("Metric", rows, words=str)
 
 
 def _forests(c: Comparison) -> list[Figure]:

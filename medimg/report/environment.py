@@ -28,6 +28,7 @@ _SAID = (
     words.task_text,
     words.cases_text,
     words.sentence,
+    words.conditional_text,
 )
 
 
@@ -44,9 +45,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals.update({f.__name__: f for f in (*_SAID, png_uri, share)})
-    environment.globals.update(
-        mark=_mark, DISCLAIMER=words.DISCLAIMER, CONDITIONAL=words.CONDITIONAL
-    )
+    environment.globals.update(mark=_mark, DISCLAIMER=words.DISCLAIMER)
     return environment
 
 

@@ -34,18 +34,21 @@ def render(
     examples: Sequence[Example] = (),
     title: str = "medimg report",
     notes: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
     audit: AuditView | None = None,
     appendix: Sequence[Checklist] = (),
 ) -> str:
     """Return the HTML of the whole page; the same input gives the same text.
 
-    `appendix` is what `checklists.fill` returned.
+    `links`: folders beside the page with a report of their own -> what it is of. `appendix` is
+    what `checklists.fill` returned.
     """
     patient = evaluation.by_patient
     page = environment().get_template("page.html.jinja")
     return page.render(
         title=title,
         notes=[*notes, *evaluation.notes],
+        links=links or {},
         audit=audit,
         e=evaluation,
         headline=[(name, evaluation.metrics[name]) for name in headline_names(evaluation)],

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from medimg.evaluation.results.estimate import Estimate
 from medimg.evaluation.results.evaluation import Evaluation
-from medimg.evaluation.results.sections import Metrics, Subgroups
-from medimg.report.sections.groups import forest_names
+from medimg.evaluation.results.sections import Metrics
+from medimg.report.in_short import lines
 from medimg.report.words import (
-    CONDITIONAL,
     DISCLAIMER,
     cases_text,
+    conditional_text,
     in_reading_order,
     interval_text,
     label,
     method_text,
-    short_text,
+    null_text,
     task_text,
     value_text,
 )
@@ -28,15 +29,16 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDTH = 100
-#: Room for the name of a class, and for one number over its interval, in letters.
-NAME, CELL = 16, 13
+#: Room for the name of a class, for one number over its interval, and between two, in letters.
+NAME, CELL, GAP = 16, 13, 3
+INTERVAL = "95% interval"
 
 
 def print_table(evaluation: Evaluation, console: Console | None = None) -> None:
     """Print the numbers of an evaluation with their intervals, methods, units and n.
 
-    Metrics and operating points in full, without what one of two classes says twice; of subgroups the worst, of prediction sets what
-    they promised and kept. The other parts stand in the report.
+    Metrics and operating points in full, without what one of two classes says twice; other
+    prevalences, groups, prediction sets and another set in short. The rest stands in the report.
 
     Parameters
     ----------
@@ -56,11 +58,11 @@ def print_table(evaluation: Evaluation, console: Console | None = None) -> None:
     points = {f"{o.label}: {o.rule}": o.metrics for o in evaluation.operating}
     for corner, rows in (("operating point", points), ("class", _classes(evaluation))):
         names = list(dict.fromkeys(name for row in rows.values() for name in row))
-        for some in _chunks(names, max((width - NAME) // CELL, 1)):
+        for some in _chunks(names, max((width - NAME) // (CELL + GAP), 1)):
             parts.append(_rows(corner, rows, some, words, reasons))
             parts += map(words, _methods(rows, some))
-    parts += map(words, [*_groups(evaluation), *_sets(evaluation), *reasons.lines()])
-    parts.append(words(f"\n{CONDITIONAL} {DISCLAIMER}"))
+    parts += map(words, [*lines(evaluation), *reasons.lines(), *evaluation.notes])
+    parts.append(words(f"\n{conditional_text(evaluation)} {DISCLAIMER}"))
     for part in parts:
         console.print(part, width=width)
 
@@ -114,7 +116,7 @@ def _classes(evaluation: Evaluation) -> Mapping[str, Metrics]:
 
 
 def _metrics(evaluation: Evaluation, words: _Words, reasons: _Reasons) -> Table:
-    names = ["metric", "value", "95% interval", "method", "unit", "cases"]
+    names = ["metric", "value", INTERVAL, "method", "unit", "cases"]
     names += [] if evaluation.n_patients is None else ["patients"]
     table = _table(*map(words, names), right=("value", "cases", "patients"))
     condition = evaluation.space.positive is not None
@@ -122,7 +124,8 @@ def _metrics(evaluation: Evaluation, words: _Words, reasons: _Reasons) -> Table:
         if condition and name.endswith("_macro"):
             continue
         method = method_text(e).split(", by ")[0]
-        cells = [label(name), value_text(e), reasons.interval(e), method, e.unit]
+        beside = "\n".join([reasons.interval(e), *null_text(e).split(", ")]).rstrip()
+        cells = [label(name), value_text(e), beside, method, e.unit]
         counts = [e.n] if evaluation.n_patients is None else [e.n, e.n_patients]
         table.add_row(*map(words, cells + ["–" if n is None else f"{n:,}" for n in counts]))
     return table
@@ -135,11 +138,11 @@ def _rows(
     words: _Words,
     reasons: _Reasons,
 ) -> Table:
-    labels = [label(name) for name in names]
+    labels = [_in_lines(label(name)) for name in names]
     table = _table(*map(words, (corner, *labels)), right=labels)
     for name_of_row, row in rows.items():
         found = [row.get(name) for name in names]
-        cells = ["" if e is None else f"{value_text(e)}\n{reasons.interval(e)}" for e in found]
+        cells = ["" if e is None else _in_a_cell(e, reasons.interval(e)) for e in found]
         table.add_row(*map(words, (name_of_row, *cells)))
     return table
 
@@ -157,39 +160,30 @@ def _methods(rows: Mapping[str, Mapping[str, Estimate]], names: Sequence[str]) -
         yield f"{method}: {', '.join(columns)}"
 
 
-def _groups(evaluation: Evaluation) -> Iterable[str]:
-    """Yield the worst group of each column, by the metrics that a reader looks for first."""
-    for found in evaluation.subgroups:
-        names = [name for name in forest_names(evaluation) if name in found.worst]
-        worst = [f"{label(name)}: {_with(found, name, found.worst[name])}" for name in names]
-        if worst:
-            yield f"worst group by {found.column}: {'; '.join(worst)}"
-
-
-def _with(found: Subgroups, metric: str, name: str) -> str:
-    """Return a group's name with its number."""
-    value = next((g.metrics[metric] for g in found.groups if g.name == name), None)
-    return name if value is None else f"{name} {short_text(value)}"
-
-
-def _sets(evaluation: Evaluation) -> Iterable[str]:
-    """Yield what prediction sets promised, what they kept, and how large they are."""
-    for found in evaluation.conformal:
-        by = f" by {found.by}" if found.by else ""
-        kept = [f"{label(n).lower()} {short_text(e)}" for n, e in found.metrics.items()]
-        yield f"sets ({found.method}{by}, {1 - found.alpha:g} promised): {'; '.join(kept)}"
-
-
 def _table(*names: Text, right: Sequence[str]) -> Table:
+    """Return an empty table; its columns of numbers are as wide as they need, never broken."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in names:
         justify: Literal["right", "left"] = "right" if name.plain in right else "left"
-        least, most = (min(len(name), CELL - 2), CELL) if justify == "right" else (None, None)
-        table.add_column(name, justify=justify, overflow="fold", min_width=least, max_width=most)
+        whole = justify == "right" or name.plain == INTERVAL
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole)
     return table
+
+
+def _in_lines(words: str) -> str:
+    """Return words in lines of at most `CELL` letters, where they have blanks."""
+    return "\n".join(wrap(words, CELL, break_long_words=False))
+
+
+def _in_a_cell(estimate: Estimate, interval: str) -> str:
+    """Return a number over its interval, which is broken after its dash where it is long."""
+    broken = _in_lines(interval)
+    if max(map(len, broken.split("\n"))) > CELL:
+        broken = _in_lines(interval.replace("–", "– ")).replace("– ", "–")
+    return f"{value_text(estimate)}\n{broken}"
 
 
 def _chunks(names: Sequence[str], size: int) -> Iterable[Sequence[str]]:

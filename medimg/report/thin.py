@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 Point = tuple[float, float]
+Places = NDArray[np.float64]
 
 #: How far a line may move, in SVG units: a tenth of a pixel is not seen.
 TOLERANCE = 0.15
@@ -17,23 +21,22 @@ def thin(points: Sequence[Point], tolerance: float = TOLERANCE) -> list[Point]:
     """
     kept = {0, len(points) - 1}
     open_ = [(0, len(points) - 1)]
+    places = np.asarray(points, np.float64)
     while open_:
         first, last = open_.pop()
         if last - first < 2:
             continue
-        far, at = max(
-            (_distance(points[i], points[first], points[last]), -i) for i in range(first + 1, last)
-        )
-        if far > tolerance:
-            kept.add(-at)
-            open_ += [(first, -at), (-at, last)]
+        distances = _distances(places[first + 1 : last], places[first], places[last])
+        at = first + 1 + int(distances.argmax())
+        if distances.max() > tolerance:
+            kept.add(at)
+            open_ += [(first, at), (at, last)]
     return [points[i] for i in sorted(kept)]
 
 
-def _distance(point: Point, start: Point, end: Point) -> float:
-    """Return the distance of a point from the stretch between two others."""
-    dx, dy = end[0] - start[0], end[1] - start[1]
-    x, y = point[0] - start[0], point[1] - start[1]
-    length = dx * dx + dy * dy
-    along = 0.0 if length == 0 else min(max((x * dx + y * dy) / length, 0.0), 1.0)
-    return float(((x - along * dx) ** 2 + (y - along * dy) ** 2) ** 0.5)
+def _distances(points: Places, start: Places, end: Places) -> Places:
+    """Return the distances of points (N, 2) from the stretch between two others (2,)."""
+    step = end - start
+    length = float(step @ step)
+    along = np.clip((points - start) @ step / length, 0, 1) if length else np.zeros(len(points))
+    return np.asarray(np.hypot(*(points - start - along[:, None] * step).T))

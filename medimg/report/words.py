@@ -16,6 +16,10 @@ CONDITIONAL = (
     "Intervals are 95% and conditional on the trained model: they hold the chance of which people "
     "were drawn into this set, not the randomness of the training itself."
 )
+OF_RUNS = (
+    "Intervals are 95% and hold both the chance of which people were drawn into this set and that "
+    "of the training, as far as these runs tell it."
+)
 
 #: Name in `metrics.json` -> the words for it; another name is shown with blanks for underscores.
 LABELS = {
@@ -32,6 +36,7 @@ LABELS = {
     "f1_macro": "F1, macro",
     "no_information_rate": "Accuracy of the commonest answer",
     "mcc": "Matthews correlation",
+    "class_mcc": "MCC",
     "kappa": "Cohen's kappa",
     "quadratic_kappa": "Kappa, quadratic",
     "lr_positive": "LR+",
@@ -70,10 +75,6 @@ LABELS = {
     "singleton_accuracy": "Right, of the sets of one class",
     "held": "Sets that hold the label",
     "empty": "Empty sets",
-    "tp": "True pos.",
-    "fp": "False pos.",
-    "fn": "False neg.",
-    "tn": "True neg.",
 }
 METHODS = {
     "wilson": "Wilson",
@@ -81,11 +82,11 @@ METHODS = {
     "none": "no interval",
     "delong": "DeLong",
     "obuchowski": "Obuchowski",
-    "bca": "BCa bootstrap",
     "log_bootstrap": "bootstrap, log scale",
     "max-t": "max-t bootstrap",
     "mover": "MOVER",
-    "t": "Student's t",
+    "mover_delong": "MOVER, DeLong's correlation",
+    "mover_obuchowski": "MOVER, Obuchowski's correlation",
     "student": "Student's t",
     "jackknife": "jackknife",
     "permutation": "permutation",
@@ -112,6 +113,11 @@ UNBOUNDED = frozenset(
         "size",
     ]
 )
+
+
+def conditional_text(evaluation: Evaluation) -> str:
+    """Return what the intervals hold: the people's chance, and of several runs the training's."""
+    return OF_RUNS if evaluation.runs else CONDITIONAL
 
 
 def label(name: str) -> str:

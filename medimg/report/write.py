@@ -30,6 +30,7 @@ def write_report(
     examples: Sequence[Example] = (),
     title: str = "medimg report",
     notes: Sequence[str] = (),
+    links: Mapping[str, str] | None = None,
     audit: Audit | None = None,
     allowed: Mapping[str, str] | None = None,
     pairs: Mapping[str, Sequence[Pair]] | None = None,
@@ -54,6 +55,8 @@ def write_report(
         The heading of the page.
     notes : sequence of str
         Sentences printed first, such as where the calibration cases came from.
+    links : mapping of str to str, optional
+        Folders in `folder` with a report of their own, such as of each run -> what it is of.
     audit : Audit, optional
         What was found in the data; leaks stand before every number.
     allowed : mapping of str to str, optional
@@ -83,6 +86,7 @@ def write_report(
         examples=examples,
         title=title,
         notes=notes,
+        links=links,
         audit=None if audit is None else view(audit, allowed, pairs),
         appendix=checklists,
     )

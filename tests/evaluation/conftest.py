@@ -55,3 +55,9 @@ def _make(
 @pytest.fixture
 def make() -> Maker:
     return _make
+
+
+@pytest.fixture
+def shuffled() -> Callable[[Predictions], Predictions]:
+    """Takes predictions and makes them of the same rows in another order."""
+    return lambda p: p.take(np.random.default_rng(5).permutation(len(p)))

@@ -58,11 +58,9 @@ def test_fit_ignores_a_calibrator_and_names_what_it_was_fitted_on():
     assert found.fitted_on == predictions.fingerprint
 
 
-def test_fit_does_not_depend_on_the_order_of_rows():
+def test_fit_does_not_depend_on_the_order_of_rows(shuffled):
     p = calibrated(400, 2.0)
-    order = np.random.default_rng(1).permutation(400)
-    shuffled = Predictions(p.case_id[order], p.scores[order], "logits", p.space, p.targets[order])
-    assert fit_temperature(shuffled) == fit_temperature(p)
+    assert fit_temperature(shuffled(p)) == fit_temperature(p)
 
 
 def test_probabilities_are_calibrated_through_their_logarithm():

@@ -129,21 +129,11 @@ def test_no_patient_stands_in_two_folds_and_the_classes_are_spread():
     np.testing.assert_array_equal(folds, stratified_folds(targets, units, 5, 0))
 
 
-def test_names_of_patients_and_the_order_of_rows_change_nothing():
+def test_names_of_patients_and_the_order_of_rows_change_nothing(shuffled):
     p = make_predictions(400, TWO, seed=6, temperature=2.0, patients=80)
     names = np.array([f"z{hash_of(i)}" for i in p.patient_id], object)
-    order = np.random.default_rng(0).permutation(400)
-    shuffled = Predictions(
-        p.case_id[order],
-        p.scores[order],
-        "logits",
-        TWO,
-        p.targets[order],
-        patient_id=p.patient_id[order],
-        split=p.split[order],
-    )
     assert fit_calibrator(renamed(p, names)) == fit_calibrator(p)
-    assert fit_calibrator(shuffled) == fit_calibrator(p)
+    assert fit_calibrator(shuffled(p)) == fit_calibrator(p)
 
 
 def hash_of(name):

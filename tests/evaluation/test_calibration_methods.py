@@ -195,12 +195,10 @@ def test_scores_of_any_size_are_fitted(space, name, size):
 
 
 @pytest.mark.parametrize("space, name", ALL, ids=lambda v: getattr(v, "kind", v))
-def test_a_fit_hangs_on_no_order_of_rows_and_knows_its_cases(space, name):
+def test_a_fit_hangs_on_no_order_of_rows_and_knows_its_cases(space, name, shuffled):
     p = cases_of(space)
-    order = np.random.default_rng(1).permutation(len(p))
-    shuffled = Predictions(p.case_id[order], p.scores[order], "logits", space, p.targets[order])
     fitted = fit_calibrator(p, name)
-    assert fit_calibrator(shuffled, name) == fitted
+    assert fit_calibrator(shuffled(p), name) == fitted
     assert fit_calibrator(p.with_calibrator(fitted), name).parameters == fitted.parameters
     assert fitted.fitted_on == p.fingerprint
     assert not fitted.tried

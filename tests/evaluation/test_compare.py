@@ -55,7 +55,7 @@ def test_a_model_is_no_better_than_itself() -> None:
 def test_the_difference_of_two_aurocs_is_delongs() -> None:
     good = make_predictions(300)
     found = one(compare({"a": good, "b": noisier(good, 1.0)}, QUICK), "auroc").difference
-    assert found.method == "delong"
+    assert found.method == "mover_delong"
     y = good.targets[:, 1] == 1
     placements = []
     for p in (good, noisier(good, 1.0)):
@@ -79,6 +79,27 @@ def test_small_p_and_interval_together_make_a_verdict() -> None:
         assert (c.verdict in ("better", "worse")) == differs, c
         differences += d.low is not None and not d.low <= 0 <= d.high and not differs  # type: ignore[operator]
     assert differences  # an interval that leaves out 0 is not enough where there are six models
+
+
+def flipped(p: Predictions, better: int, worse: int) -> Predictions:
+    """Return predictions that decide so many of the wrong cases right, and right ones wrong."""
+    right = (p.probabilities.argmax(axis=1) == p.targets.argmax(axis=1)).nonzero()[0]
+    wrong = np.setdiff1d(np.arange(len(p)), right)
+    scores = p.scores.copy()
+    rows = np.concatenate([wrong[:better], right[:worse]])
+    scores[rows] = scores[rows, ::-1]
+    return replace(p, scores=scores)
+
+
+def test_where_test_and_interval_of_a_share_disagree_no_verdict_is_given_and_it_is_said() -> None:
+    p = make_predictions(100)
+    comparison = compare({"a": p, "b": flipped(p, 5, 0)}, QUICK)
+    found = one(comparison, "accuracy")
+    p_value, low = found.difference.p, found.difference.low
+    assert p_value is not None and p_value < 0.05
+    assert low is not None and low <= 0
+    assert found.verdict == "not shown"
+    assert any("McNemar" in note for note in comparison.notes)
 
 
 def test_named_metric_comes_first_and_must_be_defined_for_a_margin() -> None:
@@ -249,6 +270,15 @@ def good_auroc(p: Predictions) -> float:
     from sklearn.metrics import roc_auc_score
 
     return float(roc_auc_score(p.targets[:, 1], p.probabilities[:, 1]))
+
+
+def test_a_mean_over_runs_rests_on_the_cases_of_its_denominator() -> None:
+    good = make_predictions(400)
+    runs = evaluate_runs([noisier(good, 1.0, seed) for seed in (10, 11)], QUICK)
+    sick = int(good.targets[:, 1].sum())
+    assert runs.metrics["sensitivity"].n == sick
+    assert runs.metrics["specificity"].n == 400 - sick
+    assert runs.metrics["auroc"].n == 400
 
 
 def test_one_run_alone_has_no_spread() -> None:

@@ -158,6 +158,16 @@ def test_left_of_two_cases_there_is_no_band() -> None:
     assert curves.roc.low[-1] is not None
 
 
+def test_where_the_last_case_decides_precision_has_no_band() -> None:
+    sample = Sample.of(make_predictions(100))
+    sick = int((sample.targets[:, 1] == 1).sum())
+    curve = score_curves(sample, OPTIONS)["malignant"].precision_recall
+    assert curve.low[-1] is None and curve.high[-1] is None
+    found = [(x, low) for x, low in zip(curve.x, curve.low, strict=True) if low is not None]
+    assert max(x for x, _ in found) <= 1 - 2 / sick + 0.01
+    assert max(x for x, _ in found) >= 1 - 4 / sick
+
+
 def test_each_class_that_can_be_told_gets_curves_and_no_number_is_nan() -> None:
     labels = LabelSpace(("x", "y", "none"), "multilabel")
     predictions = make_predictions(200, labels, unknown=0.1)

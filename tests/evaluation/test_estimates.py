@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,11 @@ from medimg.evaluation import metrics as m
 from medimg.evaluation.estimates.estimates import TWO_CLASSES, Estimates
 from medimg.evaluation.intervals.bootstrap import bootstrap
 from medimg.evaluation.intervals.delong import auroc_interval
-from medimg.evaluation.intervals.mover import mean_ends, ratio_ends
+from medimg.evaluation.intervals.likelihood import likelihood_ratio
+from medimg.evaluation.intervals.mover import mean_ends
 from medimg.evaluation.intervals.proportions import proportion, wilson
+from medimg.evaluation.options import EvaluateOptions
+from medimg.evaluation.reliability.checks import calibration_checks, calibration_metrics
 from medimg.evaluation.sample import Lacking, Resampled, Sample, known_cases
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
@@ -111,10 +116,48 @@ def test_balanced_accuracy_of_two_classes_by_hand():
     assert (e.low, e.high) == pytest.approx(ends, abs=4e-3)
     e = found["lr_positive"]
     assert e.value == pytest.approx(1.8)
-    assert (e.low, e.high) == pytest.approx(ratio_ends(one, (0.5, 1 - two[2], 1 - two[1])))
-    e = found["lr_negative"]
-    assert e.value == pytest.approx(0.2)
-    assert (e.low, e.high) == pytest.approx(ratio_ends((0.1, 1 - one[2], 1 - one[1]), two))
+    down = np.hypot(np.log(0.9 / one[1]), np.log((1 - two[1]) / 0.5))
+    up = np.hypot(np.log(one[2] / 0.9), np.log(0.5 / (1 - two[2])))
+    assert (e.low, e.high) == pytest.approx((1.8 * np.exp(-down), 1.8 * np.exp(up)))
+
+
+def test_one_number_has_one_interval_wherever_it_stands(make):
+    """Likelihood ratios as at an operating point, the Brier score as among the calibration."""
+    made = estimates(make(200, 2, images=2, positive="b"))
+    sample, found = made.sample, made.metrics()
+    called, target = sample.decisions[:, 1], sample.targets[:, 1]
+    assert found["lr_positive"] == likelihood_ratio(called, target, sample.units)
+    assert found["lr_negative"] == likelihood_ratio(~called, target, sample.units)
+    checks = calibration_checks(sample, EvaluateOptions())
+    check = calibration_metrics(checks, sample)["brier"]
+    assert replace(check, expected=None, p=None, reason=None) == found["brier"]
+    assert (found["brier"].method, check.expected is None) == ("jackknife", False)
+    assert found["brier"].value == pytest.approx(made.point["brier"][0], abs=1e-14)
+
+
+def test_mean_over_labels_of_which_one_has_no_interval_has_none(make):
+    """A label known in five cases, all with it: its recall has no interval, nor has the mean."""
+    p = make(200, 3, kind="multilabel")
+    targets = p.targets.copy()
+    targets[:, 2] = np.nan
+    targets[:5, 2] = 1
+    found = estimates(replace(p, targets=targets)).metrics()
+    e = found["recall_macro"]
+    assert (e.low, e.high, e.method) == (None, None, "none")
+    assert e.value is not None
+    assert e.reason.startswith("recall of 'c': fewer than ten cases in its denominator (5)")
+    assert found["specificity_macro"].low > 0 and found["specificity_macro"].high < 1
+
+
+def test_one_patient_who_holds_half_of_the_cases_leaves_no_interval(make):
+    p = make(600, 2, positive="b")
+    one = np.where(np.arange(600) < 300, "whose", [f"P{i // 2:03d}" for i in range(600)])
+    found = estimates(replace(p, patient_id=one)).metrics()
+    for name in ("auroc", "sensitivity", "accuracy", "mcc", "f1", "brier", "balanced_accuracy"):
+        assert found[name].value is not None and found[name].low is None, name
+        assert "one patient holds" in found[name].reason and "whose" not in found[name].reason
+    assert "50% of the cases in its denominator" in found["accuracy"].reason
+    assert "the 151 patients tell as much as 4.0 of equal size" in found["accuracy"].reason
 
 
 def test_macro_auroc_of_two_classes_is_the_auroc(make):
@@ -156,6 +199,17 @@ def test_mean_losses_want_a_hundred_and_fifty_patients(make):
     ordered = estimates(make(200, 3, images=1, kind="ordinal")).metrics()
     assert ordered["quadratic_kappa"].reason.startswith("fewer than 300 patients (200)")
     assert ordered["grade_error"].low is not None
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_mean_losses_of_which_no_case_is_wrong_have_no_interval(make, k):
+    p = make(300, k)
+    sure = np.where(p.targets == 1, 3.0, 0.0) + p.scores / 10
+    found = estimates(replace(p, scores=sure.astype(np.float32))).metrics()
+    assert found["accuracy"].value == 1 and found["accuracy"].low is not None
+    for name in ("brier", "nll"):
+        assert found[name].value > 0 and found[name].low is None
+        assert found[name].reason.startswith("no case is decided wrong")
 
 
 def test_threshold_in_the_tail_of_a_class_wants_many_patients_of_it(make):

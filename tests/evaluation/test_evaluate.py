@@ -106,6 +106,21 @@ def test_without_a_target_condition_its_metrics_are_null_with_the_reason(make):
     assert found["auroc"].value == pytest.approx(found["auroc_macro"].value, abs=1e-12)
 
 
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+@pytest.mark.parametrize("k", [2, 3])
+def test_scores_past_the_digits_of_a_probability_are_still_ranked(kind, k):
+    z = np.r_[np.linspace(40, 59, 50), np.linspace(60, 80, 50)]
+    y = np.repeat([0, 1], 50)
+    space = LabelSpace(tuple("abc"[:k]), kind)
+    scores = np.stack([0 * z] * (k - 1) + [z], axis=1)
+    targets = np.stack([1 - y] + [0 * y] * (k - 2) + [y], axis=1)
+    p = Predictions([f"{i:03d}" for i in range(100)], scores, "logits", space, targets)
+    assert (p.probabilities[:, -1] == 1).all()
+    found = evaluate(p, FEW).per_class[space.classes[-1]]["auroc"]
+    assert found.value == 1
+    assert found.low > 0.9
+
+
 def test_auroc_is_the_same_for_both_classes_where_probabilities_saturate():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 300)
@@ -116,19 +131,9 @@ def test_auroc_is_the_same_for_both_classes_where_probabilities_saturate():
     assert row["a"]["auroc"].value == pytest.approx(row["b"]["auroc"].value, abs=1e-12)
 
 
-def test_shuffling_the_rows_changes_no_number(make):
+def test_shuffling_the_rows_changes_no_number(make, shuffled):
     p = make(300, 3, images=3, unknown=0.1)
-    order = np.random.default_rng(5).permutation(len(p))
-    shuffled = Predictions(
-        p.case_id[order],
-        p.scores[order],
-        p.kind,
-        p.space,
-        p.targets[order],
-        patient_id=p.patient_id[order],
-        split=p.split[order],
-    )
-    one, two = (evaluate(q, FEW) for q in (p, shuffled))
+    one, two = (evaluate(q, FEW) for q in (p, shuffled(p)))
     assert one == two
     assert json.dumps(one.to_dict()) == json.dumps(two.to_dict())
 
@@ -301,6 +306,51 @@ def test_no_known_target_is_refused_by_name(make):
     p = make(20, 3, unknown=1.0)
     with pytest.raises(PredictionsError, match="none of 20 cases of split 'test'"):
         evaluate(p, FEW)
+
+
+def refused(monkeypatch, match, *args, **named):
+    """Check that `evaluate` refuses before it resamples."""
+    monkeypatch.setattr("medimg.evaluation.evaluate._core", lambda *_: pytest.fail("too late"))
+    with pytest.raises(UsageError, match=match):
+        evaluate(*args, **named)
+
+
+def test_what_is_not_there_is_refused_before_anything_is_worked_out(make, monkeypatch):
+    p, calib = make(60, 3, images=2), make(60, 3)
+    calib = replace(calib, case_id=[f"calib {i}" for i in range(60)])
+    wrong = EvaluateOptions(subgroups=("sex",))
+    refused(monkeypatch, "no column 'sex'", p, wrong)
+    wrong = EvaluateOptions(conformal_by=("sex",))
+    refused(monkeypatch, "no column 'sex'", p, wrong, calib=calib)
+    wrong = EvaluateOptions(by_patient="max_probability")
+    refused(monkeypatch, "max_probability", p, wrong)
+    refused(monkeypatch, "reference is of", p, reference=make(60, 2))
+    refused(monkeypatch, "60 cases stand both", p, reference=make(60, 3))
+
+
+def test_a_rule_that_was_named_needs_a_class_and_the_default_is_passed_over(make, monkeypatch):
+    p, calib = make(100, 3), make(60, 3, seed=1)
+    calib = replace(calib, case_id=[f"calib {i}" for i in range(60)])
+    assert evaluate(p, FEW, calib=calib).operating == ()
+    named = EvaluateOptions(resamples=200, operating_points=("youden",))
+    refused(monkeypatch, "youden does not say of which", p, named, calib=calib)
+
+
+def test_calib_of_one_class_costs_the_default_threshold_and_not_the_evaluation(make):
+    p, calib = make(100, 2, positive="b"), make(60, 2, positive="b", share=(1, 0))
+    calib = replace(calib, case_id=[f"calib {i}" for i in range(60)])
+    found = evaluate(p, FEW, calib=calib)
+    assert found.operating == ()
+    assert "No threshold was chosen: operating point youden of b" in found.notes[-1]
+    named = EvaluateOptions(resamples=200, operating_points=("youden",))
+    with pytest.raises(PredictionsError, match="no cases both with and without it"):
+        evaluate(p, named, calib=calib)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 2])
+def test_options_refuse_a_prevalence_that_is_no_share(share):
+    with pytest.raises(ValidationError):
+        EvaluateOptions(prevalences=(share,))
 
 
 def test_options_refuse_too_few_resamples_and_unknown_keys():

@@ -63,7 +63,7 @@ def test_independent_normal_groups_give_the_point_of_their_maximum():
     point = stats.norm.ppf((1 + 0.95 ** (1 / 5)) / 2)
     for value, error, (low, high, p) in zip(values, errors, found, strict=True):
         assert (low, high) == pytest.approx(
-            (value - point * error, value + point * error), rel=0.01
+            (value - point * error, value + point * error), rel=0.01, abs=0.001
         )
         expected = 1 - (1 - 2 * stats.norm.sf(abs(value) / error)) ** 5
         assert p == pytest.approx(expected, abs=0.004)
@@ -84,6 +84,32 @@ def test_interval_and_p_value_say_the_same():
         low, high, p = simultaneous(skewed, draws)[0]
         assert (p > 0.05) == (low <= 0 <= high)
         assert 0 < p <= 1
+
+
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("resamples", [100, 199, 999, 2000])
+def test_interval_and_p_value_agree_wherever_the_difference_lies(n, resamples):
+    """Also of one group, whose largest deviation may stay under 1.96, and between two draws."""
+    for seed in range(20):
+        draws = np.random.default_rng(seed).uniform(-1, 1, size=(n, resamples))
+        draws[:, 0] *= 3
+        for value in np.r_[np.linspace(1.5, 3, 61), np.nextafter(1.959964, 2)]:
+            low, _, p = simultaneous(normal([value] + [0] * (n - 1), [1] * n), draws)[0]
+            assert (low > 0) == (p < 0.05)
+
+
+def test_one_resample_without_any_defined_value_keeps_the_intervals_wide():
+    draws = np.random.default_rng(0).normal(size=(20, 4000))
+    holes = draws.copy()
+    holes[:, 17] = np.nan
+    differences = normal([0.0] * 20, [1] * 20)
+    low, high, _ = simultaneous(differences, holes)[0]
+    assert (low, high) == pytest.approx(simultaneous(differences, draws)[0][:2], rel=0.01)
+    assert high > 2.8
+    never = np.vstack([draws, np.full(4000, np.nan)])
+    assert simultaneous([*differences, *normal([0.0], [1])], never)[0] == pytest.approx(
+        simultaneous(differences, draws)[0]
+    )
 
 
 def test_differences_that_do_not_spread_have_no_interval_and_do_not_disturb_others():

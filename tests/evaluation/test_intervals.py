@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import logit
@@ -14,11 +16,11 @@ from medimg.evaluation.intervals.bootstrap import (
     LOGIT,
     bootstrap,
     draw_weights,
-    percentile,
     spread_interval,
 )
 from medimg.evaluation.intervals.units import Units
-from medimg.evaluation.sample import Lacking, Resampled, Sample, known_cases
+from medimg.evaluation.options import EvaluateOptions
+from medimg.evaluation.sample import Lacking, Resampled, Sample, known_cases, resample
 
 FAMILY = {"multiclass": m.MULTICLASS, "ordinal": m.ORDINAL, "multilabel": m.MULTILABEL}
 
@@ -114,10 +116,36 @@ def test_memory_does_not_grow_with_the_resamples():
     assert max(widths) <= 2**19
 
 
+def test_what_is_drawn_does_not_depend_on_how_much_is_held_at_once():
+    def statistic(weights):
+        return {"sum": np.arange(60) @ weights}
+
+    def lacking(weights):
+        return weights[0] == 0
+
+    one, other = (
+        bootstrap(statistic, 60, resamples=300, seed=0, lacking=lacking, rows=rows)
+        for rows in (0, 2**16)
+    )
+    assert one[1] == other[1] > 0
+    np.testing.assert_array_equal(one[0]["sum"], other[0]["sum"])
+
+
+@pytest.mark.parametrize("resamples", [500, 4000])
+def test_memory_does_not_grow_where_few_patients_have_many_cases(make, resamples):
+    import tracemalloc
+
+    sample = Sample.of(make(20_000, 2, images=200))
+    scores = np.random.default_rng(0).normal(size=(20_000, 1))
+    sample = replace(sample, odds=scores)  # no score is tied
+    tracemalloc.start()
+    resample(sample, EvaluateOptions(resamples=resamples), ["auroc", "average_precision"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60 * 2**20
+
+
 def test_draws_without_spread_give_no_interval():
-    assert percentile(np.ones(500)) is None
-    assert percentile(np.full(500, np.nan)) is None
-    assert percentile(np.append(np.linspace(0, 1, 1001), np.nan)) == pytest.approx((0.025, 0.975))
     assert spread_interval(0.5, np.full(500, 0.5), LOGIT, 50) is None
     assert spread_interval(0.5, np.full(500, np.nan), LOGIT, 50) is None
 
@@ -152,7 +180,7 @@ def covers(make_units, runs=120):
             return {"mean": sums @ weights / (n @ weights)}
 
         draws, _ = bootstrap(mean, len(sums), resamples=400, seed=seed)
-        low, high = percentile(draws["mean"])
+        low, high = np.percentile(draws["mean"], (2.5, 97.5))
         hits += low <= 0 <= high
     return hits / runs
 

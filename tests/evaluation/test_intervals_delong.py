@@ -20,25 +20,32 @@ def alone(n):
 
 
 def by_definition(scores, target, of_case):
-    """Return areas and covariance of scores (M, N) by Obuchowski's formulas, pair by pair."""
+    """Return areas and covariance of scores (M, N) by the jackknife in each class, pair by pair."""
     true, false = np.flatnonzero(target == 1), np.flatnonzero(target == 0)
     psi = np.asarray(
         [[[(s[i] > s[j]) + (s[i] == s[j]) / 2 for j in false] for i in true] for s in scores]
     )
-    areas, m, n = psi.mean(axis=(1, 2)), len(true), len(false)
-    a, b = np.zeros((2, len(scores), max(of_case) + 1))
-    for row, i in enumerate(true):
-        a[:, of_case[i]] += psi[:, row].mean(axis=1) - areas
-    for row, j in enumerate(false):
-        b[:, of_case[j]] += psi[:, :, row].mean(axis=1) - areas
-    with_true, with_false = len(set(of_case[true])), len(set(of_case[false]))
-    every = len(set(of_case[true]) | set(of_case[false]))
-    across = every / (every - 1) * a @ b.T
-    return areas, (
-        with_true / (with_true - 1) * a @ a.T / m**2
-        + with_false / (with_false - 1) * b @ b.T / n**2
-        + (across + across.T) / (m * n)
-    )
+    areas, moved = psi.mean(axis=(1, 2)), []
+    for rows, each in ((true, psi.mean(axis=2)), (false, psi.mean(axis=1))):
+        out = np.zeros((len(scores), max(of_case) + 1))
+        patients = sorted(set(of_case[rows]))
+        for u in patients:
+            out[:, u] = areas - each[:, of_case[rows] != u].mean(axis=1)
+        moved.append(out * np.sqrt((len(patients) - 1) / len(patients)))
+    a, b = moved
+    return areas, (a + b) @ (a + b).T
+
+
+def by_obuchowski(score, target, of_case):
+    """Return the variance of patients who have one class each, by Obuchowski's formula."""
+    true, false = np.flatnonzero(target == 1), np.flatnonzero(target == 0)
+    psi = (score[true][:, None] > score[false]) + (score[true][:, None] == score[false]) / 2
+    total = 0.0
+    for rows, each in ((true, psi.mean(axis=1)), (false, psi.mean(axis=0))):
+        sums = np.bincount(of_case[rows], each - psi.mean())
+        n = len(set(of_case[rows]))
+        total += n / (n - 1) * (sums**2).sum() / len(rows) ** 2
+    return total
 
 
 def simulated(seed=0, n=120, models=3, patients=None):
@@ -70,11 +77,20 @@ def test_independent_cases_have_delongs_variance():
     np.testing.assert_allclose(covariance, with_class + without, rtol=0, atol=1e-14)
 
 
+def test_patients_of_equal_size_have_obuchowskis_variance():
+    rng = np.random.default_rng(0)
+    of_case = np.repeat(np.arange(60), 4)
+    target = (of_case < 20).astype(float)
+    score = np.round(rng.normal(size=60)[of_case] + rng.normal(size=240) + target, 1)
+    _, covariance = auroc_covariance([score], target, units_of(of_case))
+    assert covariance[0, 0] == pytest.approx(by_obuchowski(score, target, of_case), abs=1e-15)
+
+
 def test_variance_of_four_cases_by_hand():
     # The cases score 3 and 1, the others 2 and 0: placements 1, 1/2 and 1/2, 1.
     areas, covariance = auroc_covariance([[3, 1, 2, 0]], [1, 1, 0, 0], alone(4))
     assert areas.tolist() == [0.75]
-    assert covariance.tolist() == [[0.125 / 2 + 0.125 / 2]]
+    assert covariance[0, 0] == pytest.approx(0.125 / 2 + 0.125 / 2, abs=1e-15)
 
 
 def test_areas_are_those_of_sklearn_where_scores_are_tied():
@@ -136,10 +152,38 @@ def test_perfect_ranking_gets_a_one_sided_interval(sign):
     assert ends == (pytest.approx(0.9, abs=0.03), 1)
 
 
-def test_scores_that_are_all_tied_get_an_interval():
-    target = np.repeat([1.0, 0.0], [12, 60])
-    found = auroc_interval(np.zeros(72), target, alone(72))
-    assert found.low < found.value == 0.5 < found.high
+def test_scores_that_are_all_tied_get_no_interval():
+    target = np.repeat([1.0, 0.0, np.nan], [120, 600, 1])
+    found = auroc_interval(np.r_[np.zeros(720), 1], target, alone(721))
+    assert (found.value, found.low, found.method) == (0.5, None, "none")
+    assert found.reason == "no spread: all cases have one score"
+
+
+def test_one_patient_with_most_of_a_class_leaves_no_interval():
+    of_case = np.r_[np.zeros(180, np.int64), np.repeat(np.arange(1, 120), 3)]
+    target = (of_case < 60).astype(float)
+    found = auroc_interval(np.arange(len(target)) % 7, target, units_of(of_case))
+    assert found.value is not None and found.low is None
+    assert found.reason == (
+        "one patient holds 50% of the cases with the class: the 60 patients tell as much as "
+        "3.9 of equal size"
+    )
+
+
+@pytest.mark.parametrize("spread", [1.0, 1.5])
+def test_patients_of_very_different_sizes_are_covered(spread):
+    rng, held = np.random.default_rng(0), []
+    for _ in range(200):
+        sizes = np.maximum(1, np.round(np.exp(rng.normal(0.7, spread, 150)))).astype(int)
+        of_case = np.repeat(np.arange(150), sizes)
+        target = (rng.random(150) < 0.35)[of_case].astype(float)
+        score = np.sqrt(0.6) * rng.normal(size=150)[of_case] + 1.8124 * target
+        score += np.sqrt(0.4) * rng.normal(size=len(of_case))
+        found = auroc_interval(score, target, units_of(of_case))
+        if found.low is not None:
+            held.append(found.low <= 0.9 <= found.high)
+    assert len(held) > 120
+    assert np.mean(held) > 0.92
 
 
 @pytest.mark.parametrize(("m", "words"), [(9, "with the class (9)"), (91, "without the class (9)")])

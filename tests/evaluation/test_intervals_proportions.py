@@ -68,6 +68,44 @@ def test_design_effect_of_two_images_by_hand():
     assert (found.method, found.n, found.n_patients) == ("wilson_clustered", 20, 10)
 
 
+def test_design_effect_of_patients_of_two_sizes_is_the_jackknifes():
+    rng = np.random.default_rng(0)
+    of_case = np.repeat(np.arange(40), np.tile([1, 2, 3, 14], 10))
+    hit = rng.random(len(of_case)) < 0.7
+    size = np.bincount(of_case)
+    without = np.asarray([hit[of_case != u].mean() for u in range(40)])
+    moved = ((without - hit.mean()) ** 2).sum() * 39 / 40
+    p, n = hit.mean(), len(hit)
+    seen, alike = moved / (p * (1 - p) / n), (size**2).sum() / n
+    expected = (2 * alike + (n / alike - 1) * seen) / (n / alike + 1)
+    assert design_effect(hit, every(hit), units_of(of_case)) == pytest.approx(expected)
+
+
+def test_one_patient_with_most_of_the_cases_gets_no_interval():
+    of_case = np.r_[np.zeros(100, np.int64), np.arange(1, 30)]
+    found = proportion(np.arange(129) % 3 > 0, every(of_case), units_of(of_case))
+    assert (found.value, found.low) == (pytest.approx(2 / 3), None)
+    assert found.reason == (
+        "one patient holds 78% of the cases in its denominator: the 30 patients tell as much as "
+        "1.7 of equal size"
+    )
+
+
+@pytest.mark.parametrize("spread", [1.0, 1.5])
+def test_patients_of_very_different_sizes_are_covered(spread):
+    rng, held = np.random.default_rng(0), []
+    for _ in range(400):
+        sizes = np.maximum(1, np.round(np.exp(rng.normal(0.7, spread, 100)))).astype(int)
+        of_case = np.repeat(np.arange(100), sizes)
+        x = np.sqrt(0.6) * rng.normal(size=100)[of_case]
+        hit = x + np.sqrt(0.4) * rng.normal(size=len(of_case)) < 0.8416
+        found = proportion(hit, every(hit), units_of(of_case))
+        if found.low is not None:
+            held.append(found.low <= 0.8 <= found.high)
+    assert len(held) > 300
+    assert 0.92 < np.mean(held) < 0.985
+
+
 def test_images_that_are_all_alike_count_as_one():
     rng = np.random.default_rng(0)
     hit = np.repeat(rng.random(400) < 0.8, 5)

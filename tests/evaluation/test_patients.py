@@ -130,19 +130,9 @@ def test_a_case_without_a_patient_is_one_of_its_own_even_where_it_bears_a_patien
     assert found.logits[:, 1].tolist() == [3, 3, 7]
 
 
-def test_no_order_of_the_rows_changes_anything(make):
+def test_no_order_of_the_rows_changes_anything(make, shuffled):
     p = make(200, 3, images=4, unknown=0.2)
-    order = np.random.default_rng(0).permutation(len(p))
-    shuffled = Predictions(
-        p.case_id[order],
-        p.scores[order],
-        p.kind,
-        p.space,
-        p.targets[order],
-        patient_id=p.patient_id[order],
-        split=p.split[order],
-    )
-    assert by_patient(p).fingerprint == by_patient(shuffled).fingerprint
+    assert by_patient(p).fingerprint == by_patient(shuffled(p)).fingerprint
 
 
 def test_a_patient_in_two_splits_is_refused_without_being_named():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
-from medimg.errors import UsageError
 from medimg.evaluation.intervals.likelihood import likelihood_ratio, ratio_ends
 from medimg.evaluation.intervals.proportions import proportion, wilson
 from medimg.evaluation.intervals.units import Units
@@ -90,7 +90,7 @@ def test_a_restated_probability_is_the_calibrated_one_there() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 1.5, -0.1])
 def test_what_is_no_prevalence_is_refused(share: float) -> None:
-    with pytest.raises(UsageError, match="prevalence"):
+    with pytest.raises(ValidationError, match="prevalence"):
         at(share, sample(45, 5, 20, 80))
 
 

@@ -6,10 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from medimg.evaluation import metrics as m
+from medimg.evaluation.estimates.estimates import Estimates
 from medimg.evaluation.intervals.bootstrap import bootstrap, draw_weights
-from medimg.evaluation.sample import Resampled, Sample, known_cases
+from medimg.evaluation.options import EvaluateOptions
+from medimg.evaluation.sample import MOST_PAIRED, Resampled, Sample, known_cases, resample
+from medimg.labels import LabelSpace
+from medimg.predictions import Predictions
 
 KINDS = {
     "two classes": {"k": 2, "share": (0.8, 0.2)},
@@ -41,7 +46,7 @@ def test_every_resampled_metric_equals_that_of_repeated_cases(make, kind, images
         p, terms = np.round(sample.probabilities, 1), m.nll_terms
         if not sample.space.exclusive:
             terms = m.label_nll_terms
-        sample = replace(sample, probabilities=p, nll=terms(p, sample.targets))
+        sample = replace(sample, probabilities=p, nll=terms(p, sample.targets), odds=None)
         assert all(len(np.unique(column)) <= 11 for column in sample.ranking.T)
     weights = draw_weights(np.random.default_rng(1), sample.units.n, 6)
     fast = Resampled(sample)(weights)
@@ -86,6 +91,29 @@ def test_asking_for_one_name_gives_the_same_numbers(make, kind):
         alone = Resampled(sample, [name])(weights)
         assert list(alone) == [name]
         np.testing.assert_array_equal(alone[name], values)
+
+
+def test_no_pair_of_very_many_classes_is_resampled_and_the_reason_is_given():
+    k = MOST_PAIRED + 1
+    space, rng = LabelSpace(tuple(f"class {i:02d}" for i in range(k))), np.random.default_rng(0)
+    y = np.repeat(np.arange(k), 12)
+    scores = rng.normal(size=(len(y), k)) + 2 * np.eye(k)[y]
+    ids = [f"{i:05d}" for i in range(len(y))]
+    sample = Sample.of(Predictions(ids, scores, "logits", space, space.one_hot(y)))
+    draws = resample(sample, EvaluateOptions(resamples=100))[0]
+    assert "auroc_ovo" not in draws
+    found = Estimates(sample, sample.point(), draws).metrics()["auroc_ovo"]
+    assert found.value == pytest.approx(
+        roc_auc_score(y, sample.probabilities, multi_class="ovo"), abs=1e-12
+    )
+    assert found.low is None
+    assert "not resampled" in found.reason
+
+
+def test_where_no_case_is_drawn_no_mean_is_defined(make):
+    sample = Sample.of(make(60, 2))
+    found = Resampled(sample)(np.zeros((60, 1)))
+    assert all(np.isnan(found[name]).all() for name in ("brier", "nll"))
 
 
 def test_resamples_without_one_kind_of_case_are_not_defined(make):

@@ -14,6 +14,7 @@ from medimg.errors import PredictionsError, UsageError
 from medimg.evaluation.evaluate import evaluate
 from medimg.evaluation.intervals.units import Units
 from medimg.evaluation.options import EvaluateOptions
+from medimg.evaluation.sample import resample
 from medimg.evaluation.shift.shift import shift
 from medimg.evaluation.shift.sides import mean_of
 from medimg.labels import LabelSpace
@@ -40,6 +41,13 @@ def draw(seed, n=200, *, prevalence=0.3, offset=0.0, images=1, name="c"):
     )
 
 
+def others(p):
+    """Return predictions whose cases and patients are others by name."""
+    names = (np.asarray([f"other {i}" for i in ids]) for ids in (p.case_id, p.patient_id))
+    case, patient = names
+    return replace(p, case_id=case, patient_id=patient)
+
+
 def rows(found):
     return {row.what: row for row in (*found.rows, *found.metrics)}
 
@@ -48,8 +56,9 @@ def rows(found):
 def test_every_metric_of_both_sides_stands_beside_its_difference(make, kind, k):
     positive = "b" if k == 2 else None
     one = make(200, k, kind=kind, positive=positive, images=1, unknown=0.05)
-    two = make(300, k, kind=kind, positive=positive, images=1, seed=1, gain=0.5)
+    two = others(make(300, k, kind=kind, positive=positive, images=1, seed=1, gain=0.5))
     found = shift(one, two, FEW)
+    assert shift(one, two, FEW, evaluate(one, FEW).metrics).metrics
     here, there = evaluate(one, FEW).metrics, evaluate(two, FEW).metrics
     assert found.metrics
     for row in found.metrics:
@@ -125,19 +134,47 @@ def test_columns_that_both_have_are_compared_without_telling_their_values():
 
 def test_a_column_that_is_blank_on_one_side_is_no_difference_of_means():
     ages = pd.DataFrame({"age": [str(v) for v in range(200)]})
-    one, two = replace(draw(0), metadata=ages), replace(draw(1), metadata=ages.assign(age=""))
+    one = replace(draw(0), metadata=ages)
+    two = replace(draw(1, name="d"), metadata=ages.assign(age=""))
     found = shift(one, two, FEW)
     assert not [row for row in found.rows if row.what.startswith("age")]
     assert "none on one side: age" in found.note
 
 
 def test_what_else_differs_is_noted():
-    one, two = draw(0), draw(1)
-    assert "200 case ids stand in both" in shift(one, two, FEW).note
-    assert "200 patient ids stand in both" in shift(one, two, FEW).note
+    one = draw(0)
     assert shift(one, draw(1, name="d"), FEW).note == ""
     other = replace(draw(1, name="d"), bundle_id="another")
     assert "different bundles" in shift(one, other, FEW).note
+
+
+def test_cases_and_patients_that_stand_on_both_sides_are_refused():
+    one, two = draw(0), draw(1, name="d")
+    with pytest.raises(UsageError, match=r"1 cases stand both .* the first 'c00000'"):
+        shift(one, replace(two, case_id=np.r_[["c00000"], two.case_id[1:]]), FEW)
+    with pytest.raises(UsageError, match="2 patients have cases both") as error:
+        shift(one, replace(two, patient_id=np.r_[one.patient_id[:2], two.patient_id[2:]]), FEW)
+    assert one.patient_id[0] not in str(error.value)
+
+
+def test_columns_that_medimg_writes_are_no_case_mix():
+    own = pd.DataFrame({"seen": ["no"] * 200, "fold": ["1"] * 200, "sex": ["F", "M"] * 100})
+    one, two = (replace(draw(i, name="cd"[i]), metadata=own) for i in (0, 1))
+    compared = [row.what for row in shift(one, two, FEW).rows if "total variation" in row.what]
+    assert compared == ["sex, total variation"]
+
+
+def test_known_metrics_are_not_resampled_again(monkeypatch):
+    sizes = []
+
+    def counted(sample, *args):
+        sizes.append(len(sample.targets))
+        return resample(sample, *args)
+
+    monkeypatch.setattr("medimg.evaluation.shift.shift.resample", counted)
+    monkeypatch.setattr("medimg.evaluation.evaluate.resample", counted)
+    evaluate(draw(0, 100), FEW, reference=draw(1, 90, name="d"))
+    assert sizes == [100, 90]
 
 
 def test_other_classes_are_refused_by_name():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from medimg.errors import UsageError
 from medimg.evaluation.evaluate import evaluate
 from medimg.evaluation.intervals.proportions import wilson
 from medimg.evaluation.options import EvaluateOptions
-from medimg.evaluation.sample import Sample
+from medimg.evaluation.sample import Resampled, Sample
+from medimg.evaluation.subgroups.parts import against_rest
 from medimg.evaluation.subgroups.subgroups import subgroups
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
@@ -134,21 +135,12 @@ def test_a_patient_in_two_groups_stays_one():
     assert widths[0] < 0.8 * widths[1]
 
 
-def test_no_order_of_the_rows_changes_a_number():
+def test_no_order_of_the_rows_changes_a_number(shuffled):
     rng = np.random.default_rng(0)
     p = binary(rng, np.zeros(90), images=2)
     cells = np.asarray([f"site {i % 3}" for i in range(180)], object)
-    order = rng.permutation(180)
-    shuffled = Predictions(
-        p.case_id[order],
-        p.scores[order],
-        p.kind,
-        p.space,
-        p.targets[order],
-        patient_id=p.patient_id[order],
-        metadata=pd.DataFrame({"site": cells[order]}),
-    )
-    again = subgroups(Sample.of(shuffled), shuffled.metadata, options("site"))[0]
+    other = shuffled(replace(p, metadata=pd.DataFrame({"site": cells})))
+    again = subgroups(Sample.of(other), other.metadata, options("site"))[0]
     assert again == of(p, cells)
     assert again != of(p, cells, seed=1)
 
@@ -159,6 +151,46 @@ def test_nothing_global_and_no_nan_is_left(make):
     found = of(p, ["A", "B", ""] * 40)
     assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
     json.dumps(asdict(found), allow_nan=False)
+
+
+def test_resamples_in_which_a_group_has_lost_a_class_are_drawn_again_and_counted(monkeypatch):
+    rng = np.random.default_rng(0)
+    p = binary(rng, np.zeros(120), prevalence=0.5)
+    y = p.targets[:, 1] == 1
+    few = y & (np.cumsum(y) <= 4) | ~y & (np.arange(120) < 60)
+    found = {}
+    monkeypatch.setattr("medimg.evaluation.sample.sums.MIN_UNITS", 4)
+    monkeypatch.setattr(
+        "medimg.evaluation.subgroups.parts.GroupAgainstRest.of",
+        lambda parts, drawn, names: found.setdefault(len(found), drawn),
+    )
+    masks = {"few": few, "many": ~few}
+    _, redrawn = against_rest(Sample.of(p), masks, ["auroc", "sensitivity"], options())
+    assert 0 < redrawn < 20
+    assert all(np.isfinite(each["auroc"]).all() for drawn in found.values() for each in drawn)
+
+
+def test_a_redrawn_resample_stands_in_the_note(monkeypatch):
+    monkeypatch.setattr(
+        "medimg.evaluation.subgroups.subgroups.against_rest",
+        lambda *args: (against_rest(*args)[0], 3),
+    )
+    p = binary(np.random.default_rng(0), np.zeros(60))
+    assert of(p, ["A", "B"] * 30).note.startswith("3 resamples in which a group had lost a class")
+
+
+def test_only_what_is_shown_is_resampled(monkeypatch):
+    asked = []
+
+    class Seen(Resampled):
+        def __init__(self, sample, names=None):
+            asked.append(set(names))
+            super().__init__(sample, names)
+
+    monkeypatch.setattr("medimg.evaluation.subgroups.parts.Resampled", Seen)
+    of(binary(np.random.default_rng(0), np.zeros(60)), ["A", "B"] * 30)
+    assert len(asked) == 4
+    assert not any({"mcc", "nll", "auroc_partial"} & names for names in asked)
 
 
 def test_one_class_in_a_group_gives_nulls_with_reasons():

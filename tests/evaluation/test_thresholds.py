@@ -10,7 +10,6 @@ import pytest
 
 from medimg.calibrator import Calibrator
 from medimg.errors import PredictionsError, UsageError
-from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.sample import Sample
 from medimg.evaluation.thresholds.apart import require_apart
 from medimg.evaluation.thresholds.choose import choose_points, operating_results
@@ -117,6 +116,15 @@ def test_cases_and_patients_on_both_sides_are_refused_and_no_patient_is_named() 
     require_apart(replace(calib, patient_id=np.full(300, "", object)), blank)
 
 
+def test_cases_that_another_model_predicted_are_refused_where_it_is_known() -> None:
+    calib, test = made("calib"), made("test", seed=1)
+    require_apart(replace(calib, uncalibrated_id="a" * 64), replace(test, bundle_id="b" * 64))
+    mine = replace(test, uncalibrated_id="a" * 64, bundle_id="c" * 64)
+    require_apart(replace(calib, uncalibrated_id="a" * 64, bundle_id="a" * 64), mine)
+    with pytest.raises(UsageError, match="another model \\(bbbb"):
+        require_apart(replace(calib, uncalibrated_id="b" * 64), mine)
+
+
 @pytest.mark.parametrize("share", [1.0, 0.3])
 @pytest.mark.parametrize("calibrator", [None, Calibrator("temperature", {"temperature": 2.0})])
 def test_a_frozen_threshold_knows_its_cases_again(
@@ -143,7 +151,7 @@ def test_a_frozen_threshold_is_applied_to_other_cases_by_hand() -> None:
     calib, test = made("calib"), made("test", seed=1, patients=60)
     points = choose_points(calib, ["sensitivity=.9", "benign:cost=2"])
     sample = Sample.of(test)
-    first, second = operating_results(sample, points, EvaluateOptions())
+    first, second = operating_results(sample, points)
     called, sick = test.probabilities[:, 1] >= points[0].threshold, test.targets[:, 1] == 1
     assert first.counts == {
         "true_positives": (called & sick).sum(),
@@ -175,7 +183,7 @@ def test_a_frozen_threshold_is_applied_to_other_cases_by_hand() -> None:
 def test_unknown_labels_have_no_part_in_what_a_threshold_does() -> None:
     calib, test = made("calib", space=LABELS), made("test", space=LABELS, seed=1, unknown=0.3)
     (point, *_) = choose_points(calib, ["x:youden"])
-    (result,) = operating_results(Sample.of(test), [point], EvaluateOptions())
+    (result,) = operating_results(Sample.of(test), [point])
     known = int((~np.isnan(test.targets[:, 0])).sum())
     assert sum(result.counts.values()) == known == result.metrics["accuracy"].n < 300
 
@@ -184,7 +192,7 @@ def test_a_label_that_nobody_has_gives_reasons_in_place_of_numbers() -> None:
     calib, test = made("calib"), made("test", seed=1)
     points = choose_points(calib, ["youden"])
     healthy = test.take(test.targets[:, 1] == 0)
-    (result,) = operating_results(Sample.of(healthy), points, EvaluateOptions())
+    (result,) = operating_results(Sample.of(healthy), points)
     for name in ("sensitivity", "lr_positive"):
         assert result.metrics[name].value is None
         assert result.metrics[name].reason

@@ -54,6 +54,15 @@ def test_thresholds_travel_in_the_folder_and_are_no_part_of_the_identity(
     assert loaded.predict(store, "test").thresholds == with_points.thresholds
 
 
+def test_predictions_of_one_model_share_an_id_before_and_after_it_is_calibrated(
+    bundle: ModelBundle, store: ImageStore
+) -> None:
+    before = bundle.with_calibrator(None).predict(store, "val")
+    after = bundle.predict(store, "test")
+    assert before.bundle_id != after.bundle_id
+    assert before.bundle_id == before.uncalibrated_id == after.uncalibrated_id
+
+
 def test_another_calibrator_drops_the_thresholds(bundle: ModelBundle, store: ImageStore) -> None:
     assert pointed(bundle, store).with_calibrator(None).thresholds == ()
 

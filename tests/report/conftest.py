@@ -206,7 +206,7 @@ def every_part(e: Evaluation) -> Mapping[str, Any]:
         "operating": tuple(
             OperatingResult(
                 c, rule, threshold, "calib (120 cases of 90 patients)",
-                {"tp": 87, "fp": 55, "fn": 13, "tn": 157},
+                {"true_positives": 87, "false_positives": 55, "false_negatives": 13, "true_negatives": 157},
                 at_ | {"lr_positive": estimate("lr_positive", 3.3462, e.n, e.n_patients)},
             )
             for c in shown

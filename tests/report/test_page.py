@@ -17,11 +17,13 @@ import pytest
 from medimg.errors import UsageError
 from medimg.evaluation.results.estimate import Estimate
 from medimg.evaluation.results.evaluation import Evaluation
+from medimg.report.figures.confusion import MOST_CLASSES
 from medimg.report.page import render
 from medimg.report.tables import TABLES
 from medimg.report.words import (
     CONDITIONAL,
     DISCLAIMER,
+    OF_RUNS,
     interval_text,
     label,
     null_text,
@@ -103,7 +105,7 @@ def test_every_number_of_metrics_json_stands_in_the_page(task, make, tmp_path):
             assert f'<data value="{e.value}">{number(e.value)}</data>' in html
         assert interval_text(e) in html and (e.reason or "") in html and null_text(e) in html
     assert all(label(name) in html for name in content["metrics"])
-    assert DISCLAIMER in html and CONDITIONAL in html
+    assert DISCLAIMER in html and OF_RUNS in html and CONDITIONAL not in html
 
 
 def estimates(value):
@@ -280,13 +282,34 @@ def test_operating_point_says_where_it_was_chosen_and_stands_on_the_curve(make):
     html = render(make(positive="malignant", parts=True))
     assert "malignant: youden" in html
     assert "threshold 0.413; chosen on calib (120 cases of 90 patients)" in html
-    assert "87 true pos., 55 false pos., 13 false neg., 157 true neg." in html
+    assert "87 true positives, 55 false positives, 13 false negatives, 157 true negatives" in html
     assert "youden: sensitivity 0.870, specificity 0.740" in html
 
 
 def test_class_without_calibration_cases_is_named(make):
     html = render(make(positive="malignant", parts=True))
     assert "Too few calibration cases, hence whole sets: benign." in html
+
+
+def test_intervals_of_one_model_are_conditional_on_it(make):
+    html = render(make(positive="malignant"))
+    assert CONDITIONAL in html and OF_RUNS not in html
+
+
+def test_reports_of_single_runs_are_linked(make):
+    links = {"run-1": "first/test", "run-2": "<second>"}
+    html = render(make(), links=links)
+    assert '<a href="run-1/index.html">run-1</a> (first/test)' in html
+    assert '<a href="run-2/index.html">run-2</a> (&lt;second&gt;)' in html
+    assert "run-1" not in render(make())
+
+
+def test_so_many_classes_that_no_cell_could_be_read_have_no_confusion_figure(make):
+    few, many = (tuple(f"c{i}" for i in range(k)) for k in (MOST_CLASSES, MOST_CLASSES + 1))
+    assert ">Confusion matrix</title>" in render(make(classes=few))
+    html = render(make(classes=many))
+    assert ">Confusion matrix</title>" not in html and "Confusion of each class" not in html
+    assert "31 classes are too many for a figure; confusion.csv holds the counts" in html
 
 
 def test_multilabel_confusion_is_a_table_of_each_class(make):

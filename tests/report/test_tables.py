@@ -77,7 +77,10 @@ def test_confusion_names_what_is_true_and_what_was_predicted(make):
 def test_counts_and_metrics_of_an_operating_point_share_its_rows(made):
     frame = made["operating.csv"]
     youden = frame[frame["rule"] == "youden"].set_index("metric")
-    assert youden.loc["count_tp", "value"] == 87 and youden.loc["sensitivity", "value"] == 0.87
+    assert (
+        youden.loc["count_true_positives", "value"] == 87
+        and youden.loc["sensitivity", "value"] == 0.87
+    )
     assert set(frame["threshold"]) == {0.4132, 0.1277}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -43,6 +44,49 @@ def test_numbers_of_classes_stand_where_no_target_condition_says_them_already(ma
     for row in evaluation.per_class.values():
         assert all(interval_text(e) in text for e in row.values())
     assert "macro" not in printed(make(positive="malignant", patients=300))
+
+
+def test_ece_stands_with_what_is_expected_of_it_and_its_p(make):
+    text = printed(make(positive="malignant", patients=300))
+    rows = text[text.index(" ECE  ") :].splitlines()[:3]
+    assert "none [1]" in rows[0]
+    assert [row.strip() for row in rows[1:]] == ["expected 0.021", "p = 0.304"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_number_is_broken(make, width):
+    evaluation = make(classes=("a", "b", "c"), patients=300)
+    wide = replace(evaluation.per_class["a"]["f1"], value=10.5224, low=5.4453, high=1234.5678)
+    evaluation.per_class["a"]["lr_positive"] = wide
+    text = printed(evaluation, width)
+    estimates = [*evaluation.metrics.values()]
+    estimates += [e for row in evaluation.per_class.values() for e in row.values()]
+    ends = [part for e in estimates for part in interval_text(e).split("–") if part]
+    for number in [*ends, *map(value_text, estimates)]:
+        assert number in text, number
+
+
+def test_the_matthews_correlation_of_a_class_is_called_so(make):
+    evaluation = make(classes=("a", "b", "c"))
+    for row in evaluation.per_class.values():
+        row["class_mcc"] = row.pop("mcc")
+    text = printed(evaluation)
+    assert "MCC" in text and "mcc" not in text
+
+
+def test_runs_are_not_called_conditional_on_one_training(make):
+    text = " ".join(printed(make(positive="malignant", parts=True)).split())
+    assert "and that of the training" in text and "not the randomness" not in text
+
+
+def test_other_prevalences_and_sets_are_told_in_short(make):
+    text = " ".join(printed(make(positive="malignant", patients=300, parts=True)).split())
+    assert "at a prevalence of 0.05, malignant: youden: PPV 0.613 (" in text
+    assert "less the first hospital (1,234 cases):" in text
+    assert (
+        "figures of the cases that differ from the first hospital: 1 of 1: Prevalence +0.085"
+        in text
+    )
 
 
 def test_points_groups_and_sets_are_told_in_short(make):

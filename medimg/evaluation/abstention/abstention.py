@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from medimg.evaluation.abstention.risk_coverage import Areas
 from medimg.evaluation.intervals.bootstrap import bootstrap
 from medimg.evaluation.intervals.proportions import proportion
-from medimg.evaluation.intervals.units import MIN_UNITS, Units
+from medimg.evaluation.intervals.units import Units
 from medimg.evaluation.metrics import Bools, Floats
 from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.results.estimate import Estimate
@@ -123,8 +123,11 @@ class _Refusal:
         values = {name: float(v[0]) for name, v in areas(np.ones((self.units.n, 1))).items()}
         ends: dict[str, Ends] = dict.fromkeys(values)
         if reason is None:
-            n, freedom = self.units.n, min(self._outcomes().values()) - 1
-            draws, _ = bootstrap(areas, n, resamples=options.resamples, seed=options.seed)
+            n, outcomes = self.units.n, self._outcomes().values()
+            freedom = min(self.units.effective(rows) for rows in outcomes) - 1
+            draws, _ = bootstrap(
+                areas, n, resamples=options.resamples, seed=options.seed, rows=areas.rows
+            )
             ends = {name: log_interval(v, draws[name], freedom) for name, v in values.items()}
             reason = "the bootstrap cannot tell the spread of a value at its very end"
         at_random = {"aurc": float(self.wrong.mean())}
@@ -140,16 +143,17 @@ class _Refusal:
             for name, v in values.items()
         }
 
-    def _outcomes(self) -> dict[str, int]:
-        """Return how many patients have a decision of each outcome."""
-        return {"wrong": self.units.count(self.wrong), "right": self.units.count(~self.wrong)}
+    def _outcomes(self) -> dict[str, Bools]:
+        """Return the cases (N,) of each outcome."""
+        return {"wrong": self.wrong, "right": ~self.wrong}
 
     def _few(self) -> str | None:
-        words, n = min(self._outcomes().items(), key=lambda pair: pair[1])
-        return f"fewer than ten {self.units.kind}s decided {words} ({n})" if n < MIN_UNITS else None
+        outcomes = self._outcomes().items()
+        words, rows = min(outcomes, key=lambda pair: self.units.effective(pair[1]))
+        return self.units.too_few(f"decided {words}", rows)
 
 
-def log_interval(value: float, draws: Floats, freedom: int) -> Ends:
+def log_interval(value: float, draws: Floats, freedom: float) -> Ends:
     """Return ``value * exp(+-t s)``; s is the standard deviation of the logarithm of draws (R,).
 
     The t quantile has `freedom` degrees. AURC and its excess are skewed: of simulated samples

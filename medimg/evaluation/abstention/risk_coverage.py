@@ -42,6 +42,11 @@ class Areas:
         self.cases = csr_array((np.ones(len(level)), both), shape=shape)
         self.errors = csr_array((wrong.astype(np.float64), both), shape=shape)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the largest table that is made of weights."""
+        return int(self.cases.shape[0])
+
     def __call__(self, weights: Floats) -> dict[str, Floats]:
         """Return ``aurc`` and ``aurc_excess`` (R,) of whole weights float64 (U, R)."""
         cases, errors = self.cases @ weights, self.errors @ weights

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from medimg.calibrator import log_odds, probability_of
+from medimg.evaluation.calibrators.isotonic import rising
 from medimg.evaluation.calibrators.newton import lowest
 from medimg.evaluation.calibrators.temperature import BOUNDS
 from medimg.evaluation.metrics import Bools, Floats
@@ -109,15 +110,12 @@ def _logistic(design: Floats, hits: Bools, start: Floats) -> Floats:
 
 
 def _line(odds: Floats, hits: Bools) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    from scipy.optimize import isotonic_regression
-
     if hits.all() or not hits.any():
         return (), ()
     points, group = np.unique(odds, return_inverse=True)
     count = np.concatenate([[1], np.bincount(group), [1]])
     positive = np.concatenate([[1], np.bincount(group, weights=hits), [0]])
-    found = isotonic_regression(positive / count, weights=count)
-    values = np.asarray(found.x)[1:-1]
+    values = rising(positive, count)[1:-1]
     # Within a block the line is level: its two ends are enough.
     level = np.diff(values) == 0
     kept = ~(np.append(False, level) & np.append(level, False))

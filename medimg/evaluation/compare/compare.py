@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,11 @@ MULTIPLICITY = (
     "one metric before looking. A model is called better or worse where its interval leaves out 0 "
     "and the adjusted p-value is below .05."
 )
+SHARES = (
+    "The p-value of accuracy, sensitivity and specificity is that of McNemar's test (mid-p; with "
+    "several cases a patient its score test by patient), their interval Bonett and Price's: where "
+    "few cases are decided differently, one of the two may show a difference and the other not."
+)
 CONDITIONAL = (
     "Of a model with one run it is that trained model which is compared; another training of the "
     "same recipe may turn the difference round."
@@ -44,12 +49,14 @@ def compare(
 ) -> Comparison:
     """Return the metrics of models on the same cases and how they differ from the first one's.
 
-    All models are resampled with the same people. Of single runs the difference of two AUROCs
-    gets DeLong's interval (Obuchowski's where patients have several cases), that of two
-    shares of the same cases Bonett and Price's with McNemar's test, everything else one that is
-    made of both models' intervals and the correlation of their resamples (Zou and Donner, Stat.
-    Med. 27 (2008) 1693). Several runs of a model count as one: their mean, whose interval holds the chance
-    of the runs too.
+    All models are resampled with the same people. Of single runs the difference of two shares of
+    the same cases gets Bonett and Price's interval with McNemar's test, everything else an
+    interval that is made of both models' and the correlation of their errors (MOVER: Zou and
+    Donner, Stat. Med. 27 (2008) 1693): for AUROC that of DeLong's covariance (Obuchowski's where
+    patients have several cases), whose own interval is too narrow in small sets, else that of
+    the resamples. Several runs of a model count as one: their mean, whose interval holds
+    the chance of the runs too. "Better" and "worse" need both the interval and the p-value, which
+    two methods that do not always agree may have made.
 
     Parameters
     ----------
@@ -97,7 +104,7 @@ def compare(
         models=tuple(_compared(side) for side in sides),
         contrasts=tuple(contrasts),
         margin=margin,
-        notes=(MULTIPLICITY, CONDITIONAL) if any(s.single for s in sides) else (MULTIPLICITY,),
+        notes=tuple(_notes(sides, contrasts)),
         provenance={**(provenance or {}), "comparison": made},
     )
 
@@ -181,6 +188,14 @@ def _verdict(low: float, high: float, margin: float | None, *, differs: bool) ->
     if high < 0 and differs:
         return "worse, within the margin" if within else "worse"
     return "not worse" if within else "not shown"
+
+
+def _notes(sides: Sequence[Side], contrasts: Sequence[Contrast]) -> Iterator[str]:
+    yield MULTIPLICITY
+    if any(one.difference.method == "bonett-price" for one in contrasts):
+        yield SHARES
+    if any(side.single for side in sides):
+        yield CONDITIONAL
 
 
 def _compared(side: Side) -> Compared:

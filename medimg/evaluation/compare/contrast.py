@@ -99,7 +99,7 @@ def _areas(side: Side, reference: Side, value: float) -> Estimate:
         return sample.units.without(value, every, "no spread: both models rank the cases alike")
     spread = float(np.sqrt(covariance[0, 0] * covariance[1, 1]))
     correlation = float(covariance[0, 1]) / spread if spread > 0 else 0.0
-    method = "delong" if sample.units.independent else "obuchowski"
+    method = "mover_delong" if sample.units.independent else "mover_obuchowski"
     return _recovered("auroc", side, reference, value, (correlation, method))
 
 

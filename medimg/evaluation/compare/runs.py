@@ -6,7 +6,7 @@ R runs, r resamples. A run is a training: another seed, or another fold of the t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from medimg.errors import UsageError
 from medimg.evaluation.estimates.direction import overall
 from medimg.evaluation.estimates.estimates import SCALES, Estimates
 from medimg.evaluation.intervals.bootstrap import LOGIT, Scale
-from medimg.evaluation.intervals.units import MIN_UNITS
 from medimg.evaluation.metrics import Floats
 from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.results.estimate import Estimate
@@ -140,7 +139,7 @@ def means_of(together: Together) -> dict[str, Mean]:
     pairs = zip(together.samples, together.points, together.draws, strict=True)
     tables = [(overall(s, point), overall(s, draws)) for s, point, draws in pairs]
     found = {}
-    for name in tables[0][0]:
+    for name in tables[0][1]:
         values = np.asarray([point[name][0] for point, _ in tables])
         draws = np.stack([drawn[name] for _, drawn in tables])
         if np.isfinite(values).all():
@@ -174,18 +173,27 @@ def mean_estimates(together: Together) -> dict[str, Estimate]:
     for name, mean in means_of(together).items():
         alone = all(run[name].low is None for run in each)
         reason = few or (each[0][name].reason if alone else None)
-        found[name] = _mean_estimate(sample, name, mean, reason)
+        # Denominators such as those of PPV differ between runs: the smallest is no false claim.
+        fewest = min((run[name] for run in each), key=lambda one: one.n)
+        found[name] = _mean_estimate(fewest, name, mean, reason)
     return found
 
 
-def _mean_estimate(sample: Sample, name: str, mean: Mean, reason: str | None) -> Estimate:
-    rows = np.ones(len(sample.targets), bool)
-    if reason is not None:
-        return sample.units.without(mean.value, rows, reason)
-    found = interval(mean.value, mean.variance_of_people, [mean], SCALES.get(name, LOGIT))
-    if found is None:
-        return sample.units.without(mean.value, rows, "no spread between resamples and runs")
-    return sample.units.estimate(mean.value, found.ends, rows, METHOD)
+def _mean_estimate(fewest: Estimate, name: str, mean: Mean, reason: str | None) -> Estimate:
+    found = None
+    if reason is None:
+        found = interval(mean.value, mean.variance_of_people, [mean], SCALES.get(name, LOGIT))
+        reason = None if found else "no spread between resamples and runs"
+    return replace(
+        fewest,
+        value=mean.value,
+        low=None if found is None else found.ends[0],
+        high=None if found is None else found.ends[1],
+        method="none" if found is None else METHOD,
+        reason=reason,
+        expected=None,
+        p=None,
+    )
 
 
 class Interval(NamedTuple):
@@ -234,7 +242,6 @@ def _too_few(sample: Sample) -> str | None:
     kinds = [(sample.targets == 1, "with"), (sample.targets == 0, "without")]
     for present, word in kinds:
         for k, name in enumerate(sample.space.classes):
-            count = sample.units.count(present[:, k])
-            if count < MIN_UNITS:
-                return f"fewer than ten {sample.units.kind}s {word} {name!r} ({count})"
+            if few := sample.units.too_few(f"{word} {name!r}", present[:, k]):
+                return few
     return None

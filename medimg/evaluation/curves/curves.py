@@ -70,6 +70,7 @@ def score_curves(sample: Sample, options: EvaluateOptions) -> dict[str, ScoreCur
             resamples=resamples,
             seed=options.seed,
             lacking=Lacking(sample),
+            rows=max(len(part.ranked.cuts) for part in parts.values()),
         )
     return {
         sample.space.classes[k]: part.curves(draws.get(f"{k} 0"), draws.get(f"{k} 1"))

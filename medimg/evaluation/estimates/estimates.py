@@ -2,8 +2,8 @@
 
 One rule a kind, chosen by simulation (`scripts/simulate_coverage.py`, `docs/coverage.md`): an
 AUROC gets DeLong's or Obuchowski's variance; a share of cases Wilson's interval; a mean of either
-over classes, and a likelihood ratio, what follows from its parts; everything else the bootstrap's
-standard deviation.
+over classes, and a likelihood ratio, what follows from its parts; the Brier score of two classes the
+jackknife; everything else the bootstrap's standard deviation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from medimg.evaluation.estimates.reasons import (
-    Groups,
+    Group,
     all_groups,
     class_groups,
     joined,
@@ -24,12 +24,15 @@ from medimg.evaluation.estimates.reasons import (
 from medimg.evaluation.estimates.shares import LOSSES, shares_of_all, shares_of_class
 from medimg.evaluation.intervals.bootstrap import FISHER, LOG, LOGIT, spread_interval
 from medimg.evaluation.intervals.delong import auroc_interval
-from medimg.evaluation.intervals.mover import Ends, correlation_of, mean_ends, ratio_ends
+from medimg.evaluation.intervals.likelihood import likelihood_ratio
+from medimg.evaluation.intervals.mover import correlation_of, mean_ends
 from medimg.evaluation.intervals.proportions import proportion
-from medimg.evaluation.intervals.units import MIN_UNITS, Units
+from medimg.evaluation.intervals.units import Units
 from medimg.evaluation.metrics import Bools, Floats
+from medimg.evaluation.reliability.brier import NO_ERROR, brier_score
+from medimg.evaluation.reliability.probability import probabilities_of
 from medimg.evaluation.results.estimate import Estimate
-from medimg.evaluation.sample import Figures, Sample
+from medimg.evaluation.sample import MOST_PAIRED, Figures, Sample
 
 TWO_CLASSES = {
     "sensitivity": "recall",
@@ -112,15 +115,20 @@ class Estimates:
         if name.startswith("ece"):
             reason = "a plug-in ECE is above 0 even for a perfect model"
             return self.sample.units.without(value, rows, reason)
+        if name not in self.draws:
+            reason = f"no interval: of more than {MOST_PAIRED} classes the pairs are not resampled"
+            return self.sample.units.without(value, rows, joined(reason, note))
         if name in self._hits:
             return self._share(self._hits[name])
         if name == "auroc_micro":
             return self._pooled_auroc()
+        if name == "brier" and self.sample.two_classes:
+            return brier_score(next(probabilities_of(self.sample)), self.sample.units)
         if self._parts(name) == ("auroc",) and self.sample.two_classes:
             return self.of_class("auroc", self.sample.primary)  # the same of both classes
         if self._parts(name):
             return self._mean(name, value, note)
-        return self._resampled(name, value, self.draws[name], rows, all_groups(self.sample), note)
+        return self._resampled(name, value, self.draws[name], rows, self._all_groups, note)
 
     def of_condition(self, name: str) -> Estimate:
         """Return one metric of the target condition, for two classes."""
@@ -145,13 +153,14 @@ class Estimates:
             return units.without(None, rows, undefined(self.sample, name, k))
         if name in shares:
             return proportion(hit, rows, units)
-        groups = class_groups(self.sample, k)
+        groups = self._class_groups[k]
         if reason := self._too_few(groups):
             return units.without(value, rows, reason)
         if name == "auroc":
             return auroc_interval(self.sample.ranking[:, k], target, units)
         if name.startswith("lr_"):
-            return units.estimate(value, self._ratio_ends(name, k), rows, "mover")
+            called = self.sample.decisions[:, k]
+            return likelihood_ratio(called if name == "lr_positive" else ~called, target, units)
         return self._resampled(name, value, self.draws[name][k], rows, groups)
 
     @cached_property
@@ -163,6 +172,19 @@ class Estimates:
         return np.ones(len(self.sample.targets), bool)
 
     @cached_property
+    def _class_groups(self) -> list[list[Group]]:
+        return [class_groups(self.sample, k) for k in range(self.sample.space.k)]
+
+    @cached_property
+    def _all_groups(self) -> list[Group]:
+        return all_groups(self.sample, self._class_groups)
+
+    @cached_property
+    def _any_wrong(self) -> bool:
+        targets = self.sample.targets
+        return bool(((self.sample.decisions != (targets == 1)) & ~np.isnan(targets)).any())
+
+    @cached_property
     def _hits(self) -> Figures:
         return shares_of_all(self.sample)
 
@@ -172,8 +194,8 @@ class Estimates:
         return self._of_cases(proportion(hits == 1, ~np.isnan(hits), units))
 
     def _pooled_auroc(self) -> Estimate:
-        p, t = self.sample.probabilities.ravel(), self.sample.targets.ravel()
-        return self._of_cases(auroc_interval(p, t, self._each_label))
+        scores, t = self.sample.ranking.ravel(), self.sample.targets.ravel()
+        return self._of_cases(auroc_interval(scores, t, self._each_label))
 
     @property
     def _each_label(self) -> Units:
@@ -193,11 +215,14 @@ class Estimates:
     def _mean(self, name: str, value: float, note: str | None) -> Estimate:
         """Return a mean over classes; its errors go together as those of the draws do."""
         names, units = self._parts(name), self.sample.units
-        groups = all_groups(self.sample)
-        if reason := self._too_few(groups):
+        if reason := self._too_few(self._all_groups):
             return units.without(value, self._all, joined(reason, note))
         used = np.flatnonzero(~np.isnan([self.point[n][:, 0] for n in names]).any(axis=0))
         made = [self.of_class(n, int(k)) for n in names for k in used]
+        of = [f"{n} of {self.sample.space.classes[k]!r}" for n in names for k in used]
+        lacking = (f"{n}: {e.reason}" for n, e in zip(of, made, strict=True) if e.low is None)
+        if reason := next(lacking, None):
+            return units.without(value, self._all, joined(reason, note))
         parts = np.asarray([(e.value, e.low, e.high) for e in made], np.float64)
         weights = np.ones(len(made))
         if name == "auroc_weighted":
@@ -206,56 +231,43 @@ class Estimates:
         ends = mean_ends(parts, weights / weights.sum(), correlation)
         return units.estimate(value, ends, self._all, "mover", note)
 
-    def _ratio_ends(self, name: str, k: int) -> Ends:
-        recall, specificity = (self.of_class(n, k) for n in ("recall", "specificity"))
-        true, false = _triple(recall), _triple(specificity)
-        if name == "lr_positive":
-            return ratio_ends(true, _complement(false))
-        return ratio_ends(_complement(true), false)
-
     def _resampled(
         self,
         name: str,
         value: float,
         draws: Floats,
         rows: Bools,
-        groups: Groups,
+        groups: list[Group],
         note: str | None = None,
     ) -> Estimate:
         units = self.sample.units
         reason = self._too_few(groups) or self._too_few_for(name, groups)
         if reason:
             return units.without(value, rows, joined(reason, note))
-        fewest = min(n for _, n in groups)
-        ends = spread_interval(value, draws, SCALES.get(name, LOGIT), fewest)
+        fewest = min(group.effective for group in groups)
+        ends = spread_interval(value, draws, SCALES.get(name, LOGIT), int(fewest))
         if ends is None:
             reason = "at its end, or the same in every resample: the bootstrap knows no spread"
             return units.without(value, rows, joined(reason, note))
         return units.estimate(value, ends, rows, "bootstrap", note)
 
-    def _too_few(self, groups: Groups) -> str | None:
-        words, fewest = min(groups, key=lambda group: group[1])
-        kind = self.sample.units.kind
-        return f"fewer than ten {kind}s {words} ({fewest})" if fewest < MIN_UNITS else None
+    def _too_few(self, groups: list[Group]) -> str | None:
+        rarest = min(groups, key=lambda group: group.effective)
+        return self.sample.units.too_few(rarest.words, rarest.rows)
 
-    def _too_few_for(self, name: str, groups: Groups) -> str | None:
-        """Return what a metric lacks that needs more patients than others do."""
-        n, kind = self.sample.units.n, self.sample.units.kind
+    def _too_few_for(self, name: str, groups: list[Group]) -> str | None:
+        """Return what a metric lacks that needs more patients than others do.
+
+        They are counted as patients of equal size (`Units.effective`).
+        """
+        units = self.sample.units
+        n, kind = int(units.effective(self._all)), units.kind
         if n < (least := LEAST_UNITS.get(name, 0)):
             return f"fewer than {least} {kind}s ({n}): a single one can decide it"
+        if name in LOSSES and not self._any_wrong:
+            return NO_ERROR
         if name in LEAST_UNITS_OF_TAIL:
             group, least = LEAST_UNITS_OF_TAIL[name]
-            words, n = groups[group]
-            if n < least:
-                return f"fewer than {least} {kind}s {words} ({n})"
+            if (n := int(groups[group].effective)) < least:
+                return f"fewer than {least} {kind}s {groups[group].words} ({n})"
         return None
-
-
-def _triple(estimate: Estimate) -> tuple[float, float, float]:
-    value, low, high = estimate.value, estimate.low, estimate.high
-    assert value is not None and low is not None and high is not None
-    return value, low, high
-
-
-def _complement(part: tuple[float, float, float]) -> tuple[float, float, float]:
-    return 1 - part[0], 1 - part[2], 1 - part[1]

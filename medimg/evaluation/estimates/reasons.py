@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from medimg.evaluation.metrics import Bools
 from medimg.evaluation.sample import Figures, Sample
 
-Groups = list[tuple[str, int]]
-"""What a metric rests on, in words, and how many patients it has."""
+
+class Group(NamedTuple):
+    """Cases that a metric rests on: in words, their mask (N,), and how many patients they tell of.
+
+    `effective`: of equal size (`Units.effective`).
+    """
+
+    words: str
+    rows: Bools
+    effective: float
 
 
-def class_groups(sample: Sample, k: int) -> Groups:
-    """Return how many patients there are with class `k` and without it."""
+def class_groups(sample: Sample, k: int) -> list[Group]:
+    """Return the cases with class `k` and those without it."""
     name, target = sample.space.classes[k], sample.targets[:, k]
-    count = sample.units.count
-    return [(f"with {name!r}", count(target == 1)), (f"without {name!r}", count(target == 0))]
+    kinds = ((f"with {name!r}", target == 1), (f"without {name!r}", target == 0))
+    return [Group(words, rows, sample.units.effective(rows)) for words, rows in kinds]
 
 
-def all_groups(sample: Sample) -> Groups:
-    """Return the groups that all classes together rest on; classes without cases do not."""
-    pairs = [class_groups(sample, k) for k in range(sample.space.k)]
-    both = [pair for pair in pairs if min(n for _, n in pair) > 0]
-    return [pair[i] for i in (0, 1) for pair in both] or [("of a second class", 0)]
+def all_groups(sample: Sample, pairs: Sequence[list[Group]]) -> list[Group]:
+    """Return the groups of `class_groups` that all classes rest on: of those that have both."""
+    both = [pair for pair in pairs if all(group.effective for group in pair)]
+    nothing = Group("of a second class", np.zeros(len(sample.targets), bool), 0.0)
+    return [pair[i] for i in (0, 1) for pair in both] or [nothing]
 
 
 def undefined(sample: Sample, name: str, k: int) -> str:

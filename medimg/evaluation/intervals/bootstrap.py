@@ -13,21 +13,8 @@ import numpy as np
 from medimg.evaluation.metrics import Bools, Floats
 
 _CELLS = 2**19
-"""Weights held at once: 4 MiB, which a processor's cache holds; four times more is half as fast."""
-
-
-def percentile(draws: Floats) -> tuple[float, float] | None:
-    """Return the 2.5% and 97.5% points of draws (R,); None where they do not spread.
-
-    Draws that are not defined (NaN) are left out. A metric at its very end, such as an AUROC
-    of 1, comes out the same in every resample: the bootstrap then knows no spread, and an
-    interval of no width would be a false claim.
-    """
-    known = draws[np.isfinite(draws)]
-    if not len(known):
-        return None
-    low, high = (float(v) for v in np.percentile(known, (2.5, 97.5)))
-    return (low, high) if high - low > 1e-12 else None
+"""Numbers of one table held at once: 4 MiB, which a processor's cache holds; four times more is
+half as fast."""
 
 
 class Scale(NamedTuple):
@@ -85,10 +72,13 @@ def spread_interval(
 
 
 def draw_weights(rng: np.random.Generator, units: int, resamples: int) -> Floats:
-    """Return how often each unit is drawn, float64 (U, R): U draws with replacement a column."""
-    drawn = rng.integers(0, units, size=(units, resamples), dtype=np.int32).astype(np.int64)
+    """Return how often each unit is drawn, float64 (U, R): U draws with replacement a column.
+
+    One column is drawn after the other, so that those of several calls are those of a single one.
+    """
+    drawn = rng.integers(0, units, size=(resamples, units), dtype=np.int32).astype(np.int64)
     drawn *= resamples
-    drawn += np.arange(resamples)
+    drawn += np.arange(resamples)[:, None]
     counts = np.bincount(drawn.ravel(), minlength=units * resamples)
     return counts.reshape(units, resamples).astype(np.float64)
 
@@ -100,8 +90,11 @@ def bootstrap(
     resamples: int,
     seed: int,
     lacking: Callable[[Floats], Bools] | None = None,
+    rows: int = 0,
 ) -> tuple[dict[str, Floats], int]:
     """Return a statistic of many resamples of the units, and how many had to be redrawn.
+
+    `resamples`, `units` and `seed` decide what is drawn, however much of it is held at once.
 
     Parameters
     ----------
@@ -113,6 +106,8 @@ def bootstrap(
     lacking : callable, optional
         Takes the weights and returns a mask (r,) of the resamples that lack a class: these are
         drawn again.
+    rows : int
+        Of the largest table (rows, r) that the statistic makes, where there are more than units.
 
     Returns
     -------
@@ -120,20 +115,23 @@ def bootstrap(
     redrawn : int
         Beside the interval: it is conditional on each class being there.
     """
-    rng = np.random.default_rng(seed)
-    step = max(1, min(resamples, _CELLS // units))
+    rng, again = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    step = max(1, min(resamples, _CELLS // max(units, rows)))
     parts, redrawn = [], 0
     for start in range(0, resamples, step):
         weights = draw_weights(rng, units, min(step, resamples - start))
         if lacking is not None:
-            redrawn += _redraw(rng, weights, lacking)
+            redrawn += _redraw(again, weights, lacking)
         parts.append(statistic(weights))
     return {name: np.concatenate([p[name] for p in parts], axis=-1) for name in parts[0]}, redrawn
 
 
 def _redraw(rng: np.random.Generator, weights: Floats, lacking: Callable[[Floats], Bools]) -> int:
     redrawn = 0
-    while (columns := np.flatnonzero(lacking(weights))).size:
-        weights[:, columns] = draw_weights(rng, len(weights), columns.size)
-        redrawn += columns.size
+    for column in np.flatnonzero(lacking(weights)):
+        one = weights[:, [column]]
+        while lacking(one)[0]:
+            one = draw_weights(rng, len(weights), 1)
+            redrawn += 1
+        weights[:, [column]] = one
     return redrawn

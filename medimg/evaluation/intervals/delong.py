@@ -2,7 +2,10 @@
 
 M models, N cases, U units (patients, or cases where no patient is known). The placement of a case
 with the class is the share of the others that it scores above; of another case the share of those
-with the class that score above it; a tie counts half. The AUROC is the mean of either. Placements
+with the class that score above it; a tie counts half. The AUROC is the mean of either, and its
+variance the jackknife's of those two means: DeLong's of independent cases, Obuchowski's of patients
+with equally many cases each. With different numbers it stays honest where Obuchowski's does not:
+a patient with many cases draws the mean to himself, and his deviation from it vanishes. Placements
 are differences of ranks (Sun and Xu, IEEE Signal Process. Lett. 21 (2014) 1389), so that a
 variance costs a sort.
 """
@@ -13,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medimg.evaluation.intervals.proportions import Z
-from medimg.evaluation.intervals.units import MIN_UNITS, Units
+from medimg.evaluation.intervals.proportions import Z, jackknife
+from medimg.evaluation.intervals.units import Units
 from medimg.evaluation.metrics import Bools, Floats
 from medimg.evaluation.results.estimate import Estimate
 
@@ -30,15 +33,16 @@ class Parts(NamedTuple):
     """The AUROC of M models and the three parts of its covariance, by Obuchowski.
 
     `areas` (M,); `true`, `false` and `both` (M, M): of the cases with the class, of those without,
-    and between the two within a patient; `n_true` and `n_false` patients have such cases.
+    and between the two within a patient; `n_true` and `n_false` patients of equal size would
+    weigh as those that have such cases (`Units.effective`).
     """
 
     areas: Floats
     true: Floats
     false: Floats
     both: Floats
-    n_true: int
-    n_false: int
+    n_true: float
+    n_false: float
 
     @property
     def covariance(self) -> Floats:
@@ -50,8 +54,8 @@ def auroc_covariance(scores: Any, target: Any, units: Units) -> tuple[Floats, Fl
     """Return the AUROCs (M,) of M models on the same cases and their covariance (M, M).
 
     DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837, of independent cases; Obuchowski,
-    Biometrics 53 (1997) 567, of cases that share a patient. NaN where a class has fewer
-    than two patients (the areas: no case).
+    Biometrics 53 (1997) 567, of cases that share a patient, by the jackknife in each class. NaN
+    where a class has fewer than two patients (the areas: no case).
 
     Parameters
     ----------
@@ -73,19 +77,24 @@ def auroc_interval(score: Any, target: Any, units: Units) -> Estimate:
     Stat. Med. 25 (2006) 559). How the variance falls as t nears 1 is taken from the binormal model
     of equal variances; its size is that of DeLong, or with several cases a patient Obuchowski,
     steadied by five patients of each class of that model. So it needs no special case at an AUROC
-    of 1, and stays within 0 and 1. Fewer than ten patients in either class give none.
+    of 1, and stays within 0 and 1. Fewer than ten patients in either class, or that tell less than
+    ten of equal size would, give none; nor does one score for all cases, which has no spread.
     """
-    truth = np.asarray(target, np.float64)
+    truth, scores = np.asarray(target, np.float64), np.asarray(score)
     rows = ~np.isnan(truth)
-    counts = [(units.count(truth == 1), "with"), (units.count(truth == 0), "without")]
-    fewest, words = min(counts)
-    if fewest == 0:
-        return units.without(None, rows, f"no case {words} the class")
-    parts = parts_of(np.asarray(score)[None], truth, units)
+    rarer, words = min(
+        ((truth == 1, "with the class"), (truth == 0, "without the class")),
+        key=lambda group: units.effective(group[0]),
+    )
+    if not rarer.any():
+        return units.without(None, rows, f"no case {words}")
+    parts = parts_of(scores[None], truth, units)
     area = float(parts.areas[0])
-    if fewest < MIN_UNITS:
-        reason = f"fewer than ten {units.kind}s {words} the class ({fewest})"
-        return units.without(area, rows, reason)
+    few = units.too_few(words, rarer)
+    if few is None and scores[rows].min() == scores[rows].max():
+        few = "no spread: all cases have one score"
+    if few:
+        return units.without(area, rows, few)
     method = "delong" if units.count(rows) == rows.sum() else "obuchowski"
     return units.estimate(area, _ends(area, _steadied(parts)), rows, method)
 
@@ -97,20 +106,19 @@ def parts_of(scores: Any, target: Any, units: Units) -> Parts:
     m, n = int(true.sum()), int(false.sum())
     if not (m and n):
         empty = np.full((len(score), len(score)), np.nan)
-        return Parts(empty[:, 0], empty, empty, empty, units.count(true), units.count(false))
+        return Parts(empty[:, 0], empty, empty, empty, 0.0, 0.0)
     wins = [_doubled_wins(row[true], row[false]) for row in score]
     areas = np.asarray([int(won.sum()) / (2 * m * n) for won, _ in wins])
     spread_true = _spread([won / (2 * n) for won, _ in wins], areas, true, units)
     spread_false = _spread([won / (2 * m) for _, won in wins], areas, false, units)
-    n_true, n_false, n_both = units.count(true), units.count(false), units.count(true | false)
-    across = spread_true @ spread_false.T / (m * n) * _unbiased(n_both)
+    across = spread_true @ spread_false.T / (m * n)
     return Parts(
         areas,
-        spread_true @ spread_true.T / m**2 * _unbiased(n_true),
-        spread_false @ spread_false.T / n**2 * _unbiased(n_false),
+        spread_true @ spread_true.T / m**2,
+        spread_false @ spread_false.T / n**2,
         across + across.T,
-        n_true,
-        n_false,
+        units.effective(true),
+        units.effective(false),
     )
 
 
@@ -123,14 +131,12 @@ def _doubled_wins(true: Any, false: Any) -> tuple[Any, Any]:
 
 
 def _spread(placements: list[Floats], areas: Floats, rows: Bools, units: Units) -> Floats:
-    """Return each unit's sum of placements less the AUROC, float64 (M, U)."""
+    """Return each unit's sum of placements less the AUROC, as `jackknife` counts it, (M, U)."""
+    if units.count(rows) < 2:
+        return np.full((len(areas), units.n), np.nan)
     unit = units.of_case[rows]
     pairs = zip(placements, areas, strict=True)
-    return np.stack([np.bincount(unit, p - area, units.n) for p, area in pairs])
-
-
-def _unbiased(n: int) -> float:
-    return n / (n - 1) if n > 1 else float("nan")
+    return np.stack([jackknife(p - area, unit, units.n) for p, area in pairs])
 
 
 def _steadied(parts: Parts) -> float:

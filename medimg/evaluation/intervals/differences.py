@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,31 +80,46 @@ def simultaneous(
     draws : float64 (G, R)
         The same in R common resamples; NaN where one is not defined there.
     """
-    error = np.nanstd(draws, axis=1, ddof=1)
-    spread = error > 1e-12
-    if not spread.any():
+    largest = _largest_deviations(draws)
+    if largest is None:
         return None
-    centred = draws[spread] - np.nanmean(draws[spread], axis=1, keepdims=True)
-    largest = np.sort(np.nanmax(np.abs(centred) / error[spread, None], axis=0))
-    wider = max(1.0, float(np.quantile(largest, 0.95)) / Z)
+    # The deviation that p-values below .05 begin past, so that they and the intervals agree.
+    reached = max(0, math.ceil(0.05 * (1 + len(largest))) - 2)
+    wider = max(1.0, float(largest[-1 - reached]) / Z)
     return [
         (d.value - wider * d.below, d.value + wider * d.above, _adjusted_p(d, largest))
         for d in differences
     ]
 
 
+def _largest_deviations(draws: Floats) -> Floats | None:
+    """Return the largest standardised deviation of each resample that has any, sorted."""
+    draws = draws[np.isfinite(draws).sum(axis=1) > 1]
+    error = np.nanstd(draws, axis=1, ddof=1) if len(draws) else np.empty(0)
+    draws, error = draws[error > 1e-12], error[error > 1e-12]
+    draws = draws[:, np.isfinite(draws).any(axis=0)]
+    if not draws.size:
+        return None
+    centred = draws - np.nanmean(draws, axis=1, keepdims=True)
+    return np.sort(np.nanmax(np.abs(centred) / error[:, None], axis=0))
+
+
 def _adjusted_p(difference: Difference, largest: Floats) -> float:
     """Return the share of sorted largest deviations (R,) that reach a difference's distance from 0.
 
     The distance is counted in standard errors of that side of the interval which faces 0, so
-    that interval and p-value say the same. The sample itself counts among the resamples, and so
-    no p-value is 0.
+    that interval and p-value say the same; nor is the p-value below that of the normal
+    distribution, as no interval is narrower than that of one difference alone. The sample itself
+    counts among the resamples, and so no p-value is 0.
     """
+    from scipy.special import ndtr
+
     side = difference.below if difference.value > 0 else difference.above
     if difference.value == 0 or side == 0:
         return 1.0
-    reached = len(largest) - np.searchsorted(largest, abs(difference.value) / side * Z)
-    return float((1 + reached) / (1 + len(largest)))
+    distance = abs(difference.value) / side * Z
+    reached = len(largest) - np.searchsorted(largest, distance)
+    return max(float((1 + reached) / (1 + len(largest))), float(2 * ndtr(-distance)))
 
 
 def _together(one: float, two: float, correlation: float) -> float:

@@ -1,4 +1,4 @@
-"""Intervals of means and ratios from the intervals of their parts.
+"""Intervals of means from the intervals of their parts.
 
 The method of variance estimates recovery (Zou and Donner, Stat. Med. 27 (2008) 1693): how far an
 end of a part's interval lies from its value stands for its standard error on that side. So a mean
@@ -32,29 +32,20 @@ def mean_ends(parts: Floats, weights: Floats, correlation: Floats) -> Ends:
         They sum to 1.
     correlation : float64 (P, P)
         Of the parts' errors.
+
+    Raises
+    ------
+    ValueError
+        A part has no interval.
     """
+    if not np.isfinite(parts).all():
+        raise ValueError("a part has no interval, and so has their mean")
     value, low, high = parts.T
     mean = float(weights @ value)
     least = LEAST_REACH * (high - low)
     reach = [weights * np.maximum(side, least) for side in (value - low, high - value)]
     down, up = (float(np.sqrt(max(r @ correlation @ r, 0.0))) for r in reach)
     return max(0.0, mean - down), min(1.0, mean + up)
-
-
-def ratio_ends(top: tuple[float, float, float], bottom: tuple[float, float, float]) -> Ends:
-    """Return the 95% interval of the ratio of two independent proportions.
-
-    Each is value, low and high end; the bottom's value and low end are above 0. Donner and Zou,
-    Stat. Methods Med. Res. 21 (2012) 347.
-    """
-    product = top[0] * bottom[0]
-
-    def end(one: float, other: float, sign: int) -> float:
-        square = product**2 - one * other * (2 * top[0] - one) * (2 * bottom[0] - other)
-        root = float(np.sqrt(max(square, 0.0)))
-        return (product + sign * root) / (other * (2 * bottom[0] - other))
-
-    return max(0.0, end(top[1], bottom[2], -1)), end(top[2], bottom[1], 1)
 
 
 def correlation_of(draws: Floats) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from medimg.evaluation.metrics.arithmetic import (
     case_weights,
     known_values,
     mean_defined,
+    ratio,
 )
 from medimg.evaluation.metrics.ranks import (
     auroc,
@@ -67,13 +67,17 @@ def auroc_ovo(probabilities: Any, targets: Any, weights: Any = None) -> float:
     Each pair is ranked by the probability of the one, then of the other; pairs of which a class
     has no case are left out. Hand and Till, Mach. Learn. 45 (2001) 171.
     """
-    p, t = np.asarray(probabilities), np.asarray(targets)
-    weight = case_weights(weights, len(t))
-    areas = np.full((t.shape[1], t.shape[1]), np.nan)
-    for pair in combinations(range(t.shape[1]), 2):
-        rows = np.flatnonzero((t[:, pair] == 1).any(axis=1))
-        for i, j in (pair, pair[::-1]):
-            areas[i, j] = auroc_of(*staircase(p[rows, i], t[rows, i], weight[rows]))
+    p, truth = np.asarray(probabilities), np.asarray(targets) == 1
+    weight, label = case_weights(weights, len(truth)), truth.argmax(axis=1)
+    known, k = truth.any(axis=1), truth.shape[1]
+    cases = np.bincount(label[known], weight[known], k)
+    areas = np.full((k, k), np.nan)
+    for c in range(k):
+        own, others = np.flatnonzero(known & truth[:, c]), np.flatnonzero(known & ~truth[:, c])
+        above = _won_by(p[own, c], weight[own], p[others, c])
+        won = np.bincount(label[others], weight[others] * above, k)
+        areas[c] = ratio(won, cases * cases[c])
+        areas[c, c] = np.nan
     return float(hand_till_of(areas))
 
 
@@ -82,6 +86,15 @@ def hand_till_of(areas: Floats) -> Floats:
     upper = np.triu_indices(len(areas), 1)
     both = (areas + areas.swapaxes(0, 1)) / 2
     return mean_defined(both[upper])
+
+
+def _won_by(own: Floats, weight: Floats, others: Floats) -> Floats:
+    """Return the weight of the cases of a class that score above each other one, ties half."""
+    order = np.argsort(own)
+    below = np.append(0.0, np.cumsum(weight[order]))
+    places = (np.searchsorted(own[order], others, side=side) for side in ("left", "right"))
+    lower, level = (below[place] for place in places)
+    return np.asarray(below[-1] - (lower + level) / 2)
 
 
 def _cases(targets: Any, weights: Any) -> Floats:

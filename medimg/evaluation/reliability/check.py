@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from medimg.evaluation.intervals.units import MIN_UNITS, Units
+from medimg.evaluation.intervals.units import Units
 from medimg.evaluation.metrics import BINS, Bools, Floats
 from medimg.evaluation.reliability import slope as recalibration
 from medimg.evaluation.reliability.binning import EDGES, PlugIn
+from medimg.evaluation.reliability.brier import NO_SPREAD, brier_score
 from medimg.evaluation.reliability.consistency import Drawn, p_value, two_sided
 from medimg.evaluation.reliability.corp import brier_parts
 from medimg.evaluation.reliability.debiased import debiased_ece
@@ -28,7 +29,6 @@ DEBIASED_UNITS = 2_000
 
 ABOVE = "above 0 even for a perfect model: no interval of it is honest"
 SHARED = "a patient's cases are drawn together, so that p is approximate: .05 may stand for .10"
-NO_SPREAD = "all cases say the same: they cannot tell its spread"
 
 Fit = Callable[[Probability, Floats], "tuple[float, Spread] | None"]
 
@@ -89,7 +89,7 @@ class Check:
         """Return the debiased ECE; it has an interval where this has been seen to cover."""
         value, changes = debiased_ece(self.p, self.plug_in.wide)
         half = Spread.of(changes).half()
-        n, units = len(self.p.hit), len(changes)
+        n, units = len(self.p.hit), int(self.units.effective(self.p.rows))
         if n < DEBIASED_CASES or half is None:
             few = f"fewer than {DEBIASED_CASES:,} cases ({n:,}): no interval of it holds"
             return self._bare(value, few if half is not None else NO_SPREAD)
@@ -105,12 +105,6 @@ class Check:
     def _shared(self) -> str | None:
         return None if self.units.independent else SHARED
 
-    def _too_few(self) -> str | None:
-        fewest = self.p.fewest()
-        if fewest >= MIN_UNITS:
-            return None
-        return f"fewer than ten {self.units.kind}s in whom it came true, or did not ({fewest})"
-
     def _recalibration(self, fit: Fit, perfect: float, *, free: bool) -> Estimate:
         logit = recalibration.log_odds(self.p)
         undefined = recalibration.without_fit(self.p, logit, free=free)
@@ -120,7 +114,7 @@ class Check:
         if fitted is None:
             return self._bare(None, "the regression does not settle: the log-odds are too extreme")
         value, spread = fitted
-        half, few = spread.half(), self._too_few()
+        half, few = spread.half(), self.p.too_few(self.units)
         if few or half is None:
             return self._bare(value, few or NO_SPREAD)
         p = spread.p_value(value - perfect)
@@ -130,21 +124,15 @@ class Check:
     def _brier(self) -> Estimate:
         """Return the Brier score; expected and p are of Spiegelhalter's test, by resampling.
 
-        Spiegelhalter, Stat. Med. 5 (1986) 421. The interval is made on the logarithm: the score
-        cannot be negative, and is skewed where it is small.
+        Spiegelhalter, Stat. Med. 5 (1986) 421.
         """
-        terms = (self.p.confidence - self.p.hit) ** 2
-        value, rows = float(terms.mean()), self.p.rows
-        expected = float((self.p.confidence * self.p.rest).mean())
-        p = two_sided(value, self.drawn.brier)
-        half = Spread.of(self.p.by_unit(terms - value) / len(terms)).half()
-        few, note = self._too_few(), self._shared()
-        if few or half is None:
-            none, reason = (None, None), _join(few or NO_SPREAD, note)
-            return self.units.estimate(value, none, rows, "none", reason, expected=expected, p=p)
-        far = float(np.exp(half / value))
-        ends = (value / far, min(1.0, value * far))
-        return self.units.estimate(value, ends, rows, "jackknife", note, expected=expected, p=p)
+        found = brier_score(self.p, self.units)
+        return replace(
+            found,
+            reason=_join(found.reason, self._shared()),
+            expected=float((self.p.confidence * self.p.rest).mean()),
+            p=two_sided(found.value or 0.0, self.drawn.brier),
+        )
 
     def _bins(self) -> tuple[ReliabilityBin, ...]:
         wide = self.plug_in.wide

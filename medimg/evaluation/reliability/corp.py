@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from medimg.evaluation.calibrators.isotonic import rising
 from medimg.evaluation.metrics import Floats
 from medimg.evaluation.reliability.probability import Probability
 
@@ -28,15 +29,7 @@ def brier_parts(p: Probability) -> dict[str, float]:
 def isotonic(p: Probability) -> Floats:
     """Return the isotonic regression (n,) of what came true on the confidence.
 
-    Pools adjacent violators (Ayer et al., Ann. Math. Stat. 26 (1955) 641), all of them at once:
-    neighbours of which the lower has the higher mean share one value in the end. Cases of equal
-    confidence get one value.
+    Cases of equal confidence get one value.
     """
-    new = np.append(True, np.diff(p.confidence) > 0)
-    block = np.cumsum(new) - 1
-    while True:
-        mean = np.bincount(block, p.hit) / np.bincount(block)
-        rises = np.append(True, np.diff(mean) >= 0)
-        if rises.all():
-            return np.asarray(mean[block])
-        block = (np.cumsum(rises) - 1)[block]
+    level = np.cumsum(np.append(True, np.diff(p.confidence) > 0)) - 1
+    return np.asarray(rising(np.bincount(level, p.hit), np.bincount(level))[level])

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from medimg.evaluation.intervals.units import Units
 from medimg.evaluation.metrics import Bools, Floats
 from medimg.evaluation.sample import Sample
 
@@ -79,9 +80,11 @@ class Probability:
         of_case, units = self.members
         return np.asarray(np.bincount(of_case, values, units), np.float64)
 
-    def fewest(self) -> int:
-        """Return how many units have a case that came true, or one that did not: the fewer."""
-        return min(len(np.unique(self.unit[self.hit == came])) for came in (0, 1))
+    def too_few(self, units: Units) -> str | None:
+        """Return why those that came true, or those that did not, are too few; None if neither."""
+        own = Units(self.unit, units.n, units.kind)
+        rarer = min((self.hit == 0, self.hit == 1), key=own.effective)
+        return own.too_few("in whom it came true, or did not", rarer)
 
 
 def probabilities_of(sample: Sample) -> Iterator[Probability]:

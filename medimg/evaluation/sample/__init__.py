@@ -6,12 +6,14 @@ is a row of a sparse matrix over the units, and the sums of R resamples are its 
 their weights (U, R).
 """
 
+from medimg.evaluation.sample.areas import MOST_PAIRED
 from medimg.evaluation.sample.cases import Sample, known_cases, one_split
 from medimg.evaluation.sample.figures import Figures, figures
-from medimg.evaluation.sample.resampled import Resampled
+from medimg.evaluation.sample.resampled import Resampled, resample
 from medimg.evaluation.sample.sums import Lacking, unit_counts, unit_sums
 
 __all__ = [
+    "MOST_PAIRED",
     "Figures",
     "Lacking",
     "Resampled",
@@ -19,6 +21,7 @@ __all__ = [
     "figures",
     "known_cases",
     "one_split",
+    "resample",
     "unit_counts",
     "unit_sums",
 ]

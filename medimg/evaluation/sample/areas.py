@@ -12,6 +12,9 @@ from medimg.evaluation.sample.cases import Sample
 from medimg.evaluation.sample.figures import POOLED, Figures, means
 from medimg.evaluation.sample.ranks import OF_STEPS, Pairs, Ranks, Steps
 
+MOST_PAIRED = 50
+"""Of more classes no pair is resampled: the time grows with classes times cases."""
+
 
 class Areas:
     """The ranked metrics of a sample; `wants` tells which names are asked for."""
@@ -21,7 +24,8 @@ class Areas:
         averaged = {n for n in POOLED if wants(f"{n}_macro") or wants(f"{n}_weighted")}
         self.names = [name for name in OF_STEPS if name in averaged or wants(name)]
         self.micro = [n for n in POOLED if wants(f"{n}_micro") and not sample.two_classes]
-        self.ovo = wants("auroc_ovo") and sample.space.exclusive and not sample.two_classes
+        several = sample.space.exclusive and not sample.two_classes
+        self.ovo = wants("auroc_ovo") and several and k <= MOST_PAIRED
         self.two_classes = sample.two_classes
         self.ranks, self.pairs, self.pooled = list[Ranks](), list[Pairs](), None
         if self.names or self.ovo:
@@ -33,7 +37,14 @@ class Areas:
             self.pairs = [Pairs(ranks, label, k) for ranks in self.ranks]
         if self.micro:
             case = np.repeat(np.arange(len(targets)), k)
-            self.pooled = Ranks(sample.probabilities.ravel(), targets.ravel(), units, case)
+            self.pooled = Ranks(sample.ranking.ravel(), targets.ravel(), units, case)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the largest table that is made of weights."""
+        pooled = 0 if self.pooled is None else self.pooled.rows
+        ranks, pairs = [part.rows for part in self.ranks], [part.rows for part in self.pairs]
+        return max([pooled, *ranks, *pairs])
 
     def __call__(self, weights: Floats, counts: Counts) -> Figures:
         """Return the metrics of weights (U, R); `counts` (K, R) of the same weights."""

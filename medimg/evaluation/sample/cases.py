@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from medimg.calibrator import log_likelihood_terms
+from medimg.calibrator import log_likelihood_terms, log_odds
 from medimg.errors import PredictionsError, UsageError
 from medimg.evaluation import metrics as m
 from medimg.evaluation.intervals.units import Units
@@ -15,6 +15,9 @@ from medimg.evaluation.metrics import Bools, Counts, Floats
 from medimg.evaluation.sample.figures import POOLED, Figures, figures, means
 from medimg.labels import LabelSpace
 from medimg.predictions import Predictions
+
+SURE = 20.0
+"""Log odds past which a probability has fewer digits than a score of single precision."""
 
 
 def one_split(predictions: Predictions, split: str | None = None) -> tuple[Predictions, str]:
@@ -58,6 +61,9 @@ class Sample:
     nll : float64 (N,)
         Negative log-likelihood of each case, from the logits where there are any.
     units : Units
+    odds : float64 (N, K), optional
+        Log odds of each class, of two classes (N, 1) of the second; None where the scores are
+        probabilities. Near 1 they have the digits that a probability has lost.
     """
 
     space: LabelSpace
@@ -65,18 +71,33 @@ class Sample:
     targets: Floats
     nll: Floats
     units: Units
+    odds: Floats | None = None
 
     @classmethod
     def of(cls, predictions: Predictions) -> Sample:
         """Return the sample of predictions whose targets are known."""
         p, targets = predictions.probabilities, predictions.targets.astype(np.float64)
-        space = predictions.space
+        space, odds = predictions.space, None
         if predictions.kind == "probabilities" and predictions.calibrator is None:
             nll = m.nll_terms(p, targets) if space.exclusive else m.label_nll_terms(p, targets)
         else:
-            nll = log_likelihood_terms(predictions.calibrated_logits, targets, space)
+            logits = predictions.calibrated_logits
+            nll = log_likelihood_terms(logits, targets, space)
+            odds = log_odds(logits, exclusive=space.exclusive)
         units = Units.of(predictions.case_id, predictions.patient_id)
-        return cls(space, p, targets, nll, units)
+        return cls(space, p, targets, nll, units, odds)
+
+    def take(self, rows: Bools) -> Sample:
+        """Return the cases of a mask (N,), with units of their own numbered in the same order."""
+        members, of_case = np.unique(self.units.of_case[rows], return_inverse=True)
+        return replace(
+            self,
+            probabilities=self.probabilities[rows],
+            targets=self.targets[rows],
+            nll=self.nll[rows],
+            units=Units(of_case.astype(np.int64), len(members), self.units.kind),
+            odds=None if self.odds is None else self.odds[rows],
+        )
 
     @property
     def two_classes(self) -> bool:
@@ -99,14 +120,18 @@ class Sample:
     def ranking(self) -> Floats:
         """What each class is ranked by, float64 (N, K).
 
-        The probabilities; for two classes the first mirrors the second, because near 1 a
-        probability has fewer digits than its complement and would tie what the other tells
-        apart.
+        The log odds, or the probabilities where nothing else is known: from log odds of about 37
+        on every probability is 1, and would tie what they tell apart. For two classes the first
+        mirrors the second, so that both say the same. Of more classes the log odds stand for the
+        probability near 0 and 1 alone, where both have the same order: elsewhere it is as exact.
         """
-        if not self.two_classes:
-            return self.probabilities
-        score = self.probabilities[:, 1]
-        return np.stack([-score, score], axis=1)
+        p, odds = self.probabilities, self.odds
+        if self.two_classes:
+            score = p[:, 1] if odds is None else odds[:, 0]
+            return np.stack([-score, score], axis=1)
+        if odds is None or not self.space.exclusive:
+            return p if odds is None else odds
+        return np.where(np.abs(odds) > SURE, odds, p)
 
     @cached_property
     def terms(self) -> dict[str, Floats]:
@@ -157,8 +182,8 @@ class Sample:
         if self.two_classes:
             return each | means(each, None)
         found = each | means(each, counts.tp + counts.fn)
-        pooled = m.pooled(self.probabilities, self.targets)
+        pooled = m.pooled(self.ranking, self.targets)
         found |= {f"{name}_micro": np.asarray([m.RANKED[name](*pooled)]) for name in POOLED}
         if self.space.exclusive:
-            found["auroc_ovo"] = np.asarray([m.auroc_ovo(self.probabilities, self.targets)])
+            found["auroc_ovo"] = np.asarray([m.auroc_ovo(self.ranking, self.targets)])
         return found

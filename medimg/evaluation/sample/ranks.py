@@ -78,6 +78,11 @@ class Ranks:
         place, rivals = self.place[self.is_tied], case[self.rivals[self.is_tied]]
         self.tied = unit_counts(place, rivals, self.m, units) if len(place) else None
 
+    @property
+    def rows(self) -> int:
+        """Rows of the largest table that is made of weights."""
+        return self.m + 1
+
     def __call__(self, weights: Floats) -> Steps | None:
         """Return the staircases of weights (U, R); None where one kind of case is absent."""
         if not self.defined:
@@ -97,6 +102,11 @@ class Pairs:
             unit_counts(row[which], ranks.rivals[which], size, units)
             for which in (~ranks.is_tied, ranks.is_tied)
         )
+
+    @property
+    def rows(self) -> int:
+        """Rows of the largest table that is made of weights."""
+        return int(self.between.shape[0])
 
     def __call__(self, steps: Steps, weights: Floats) -> Floats:
         """Return how often the class wins against each other one (K, R), a tie counting half."""

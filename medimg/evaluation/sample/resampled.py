@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medimg.evaluation import metrics as m
+from medimg.evaluation.intervals.bootstrap import bootstrap
 from medimg.evaluation.metrics import Bools, Counts, Floats
+from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.sample.areas import Areas
 from medimg.evaluation.sample.cases import Sample
 from medimg.evaluation.sample.figures import Figures, figures
-from medimg.evaluation.sample.sums import unit_counts, unit_sums
+from medimg.evaluation.sample.sums import Lacking, unit_counts, unit_sums
 from medimg.labels import LabelSpace
 
 
@@ -40,6 +42,12 @@ class Resampled:
         self.errors = {name: _Errors(pair, sample) for name, pair in pairs.items()}
         self.areas = Areas(sample, self._wants)
 
+    @property
+    def rows(self) -> int:
+        """Rows of the largest table that is made of weights."""
+        tables = (self.outcomes, self.terms, *(errors.gaps for errors in self.errors.values()))
+        return max(self.areas.rows, *(int(table.shape[0]) for table in tables))
+
     def __call__(self, weights: Floats) -> Figures:
         """Return the metrics (R,) and (K, R) of weights float64 (U, R)."""
         table = (self.outcomes @ weights).reshape(*self.shape, -1)
@@ -50,7 +58,7 @@ class Resampled:
         total, *sums = self.terms @ weights
         found = {
             **figures(counts, table, self.space),
-            **{name: s / total for name, s in zip(self.term_names, sums, strict=True)},
+            **{name: m.ratio(s, total) for name, s in zip(self.term_names, sums, strict=True)},
             **{name: errors(weights) for name, errors in self.errors.items()},
             **self.areas(weights, counts),
         }
@@ -58,6 +66,21 @@ class Resampled:
 
     def _wants(self, name: str) -> bool:
         return self.names is None or name in self.names
+
+
+def resample(
+    sample: Sample, options: EvaluateOptions, names: Collection[str] | None = None
+) -> tuple[Figures, int]:
+    """Return the metrics of many resamples, and how many were redrawn for lack of a class."""
+    resampled = Resampled(sample, names)
+    return bootstrap(
+        resampled,
+        sample.units.n,
+        resamples=options.resamples,
+        seed=options.seed,
+        lacking=Lacking(sample),
+        rows=resampled.rows,
+    )
 
 
 class _Errors:

@@ -89,6 +89,7 @@ def _draw(samples: Sequence[Sample], options: EvaluateOptions) -> tuple[tuple[Fi
         resamples=options.resamples,
         seed=options.seed,
         lacking=Lacking(samples[0]),
+        rows=max(one.rows for one in resampled),
     )
     each = ({name: d[i] for name, d in draws.items()} for i in range(len(samples)))
     return tuple(each), redrawn

@@ -26,6 +26,8 @@ from medimg.evaluation.shift.sides import Side, classes_of
 
 #: A p-value of .05 is then known to within .014.
 _MOST_PERMUTATIONS = 999
+#: Columns that medimg writes: who was seen in training, and by which fold a case was scored.
+_OWN_COLUMNS = ("seen", "fold")
 _REASON = "no interval: what chance makes of it stands beside"
 
 
@@ -61,7 +63,8 @@ class _Pooled:
         one, two = self.here.predictions.metadata, self.reference.predictions.metadata
         found: dict[str, Distance] = {}
         left_out = []
-        for column in (str(c) for c in one.columns if c in two.columns):
+        shared = (str(c) for c in one.columns if c in two.columns and c not in _OWN_COLUMNS)
+        for column in shared:
             texts = np.asarray([*cells_of(one, column), *cells_of(two, column)], object)
             numbers = numbers_of(texts)
             levels, codes = np.unique(texts, return_inverse=True)

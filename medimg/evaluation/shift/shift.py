@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from medimg.errors import UsageError
 from medimg.evaluation.estimates.estimates import Estimates
-from medimg.evaluation.intervals.bootstrap import bootstrap
 from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.results.sections import Metrics, Shift, ShiftRow
-from medimg.evaluation.sample import Lacking, Resampled, Sample
+from medimg.evaluation.sample import Sample, resample
 from medimg.evaluation.shift.distances import distance_rows
 from medimg.evaluation.shift.sides import MOST_CLASSES, Side, class_rows, count_rows, row
+from medimg.evaluation.thresholds.apart import require_others
 from medimg.predictions import Predictions
 
 
-def shift(predictions: Predictions, reference: Predictions, options: EvaluateOptions) -> Shift:
+def shift(
+    predictions: Predictions,
+    reference: Predictions,
+    options: EvaluateOptions,
+    metrics: Metrics | None = None,
+) -> Shift:
     """Return in figures how predictions differ from those of a reference set.
 
     First the people and what the model says of them: cases and patients; the share of each
@@ -25,7 +28,7 @@ def shift(predictions: Predictions, reference: Predictions, options: EvaluateOpt
     of metadata that both have. Then every metric.
 
     Differences have an interval made of those of both sides, which are independent
-    (`gaps.Difference`); distances have what chance makes of them (`drift.permuted`). Cases
+    (`differences.Difference`); distances have what chance makes of them (`drift.permuted`). Cases
     without a known target are left out.
 
     Parameters
@@ -34,29 +37,41 @@ def shift(predictions: Predictions, reference: Predictions, options: EvaluateOpt
         Of one split each, and of the same classes.
     options : EvaluateOptions
         `resamples` and `seed`.
+    metrics : mapping of str to Estimate, optional
+        Those of `predictions`, where they are known already.
 
     Raises
     ------
     UsageError
-        Other classes, another kind or target condition; several splits in one of them.
+        Other classes, another kind or target condition; several splits in one of them; a case or
+        a patient in both.
     PredictionsError
         No known target in one of them.
     """
+    here, there = Side.of(predictions), Side.of(reference)
+    require_comparable(here.predictions, there.predictions)
+    if metrics is None:
+        metrics = _metrics(here.sample, options)
+    distances, left_out = distance_rows(here, there, options)
+    return Shift(
+        reference=there.name,
+        n_reference=len(there.predictions),
+        rows=(*count_rows(here, there), *class_rows(here, there), *distances),
+        metrics=metric_rows(metrics, _metrics(there.sample, options)),
+        note="; ".join([*_notes(here.predictions, there.predictions), *_unseen(here, left_out)]),
+    )
+
+
+def require_comparable(predictions: Predictions, reference: Predictions) -> None:
+    """Refuse a reference of other classes, or with a case or patient of the predictions."""
     if predictions.space != reference.space:
         raise UsageError(
             f"the predictions are of {_words(predictions)}; the reference is of "
             f"{_words(reference)}",
             remedy="take a reference of the same classes, in the same order",
         )
-    here, there = Side.of(predictions), Side.of(reference)
-    distances, left_out = distance_rows(here, there, options)
-    return Shift(
-        reference=there.name,
-        n_reference=len(there.predictions),
-        rows=(*count_rows(here, there), *class_rows(here, there), *distances),
-        metrics=metric_rows(_metrics(here.sample, options), _metrics(there.sample, options)),
-        note="; ".join([*_notes(here.predictions, there.predictions), *_unseen(here, left_out)]),
-    )
+    apart = "the differences are worked out as those of other people: take a reference of others"
+    require_others(reference, predictions, "they are compared with", apart)
 
 
 def metric_rows(here: Metrics, reference: Metrics) -> tuple[ShiftRow, ...]:
@@ -65,13 +80,7 @@ def metric_rows(here: Metrics, reference: Metrics) -> tuple[ShiftRow, ...]:
 
 
 def _metrics(sample: Sample, options: EvaluateOptions) -> Metrics:
-    draws, _ = bootstrap(
-        Resampled(sample),
-        sample.units.n,
-        resamples=options.resamples,
-        seed=options.seed,
-        lacking=Lacking(sample),
-    )
+    draws, _ = resample(sample, options)
     return Estimates(sample, sample.point(), draws).metrics()
 
 
@@ -82,19 +91,12 @@ def _words(predictions: Predictions) -> str:
 
 
 def _notes(here: Predictions, reference: Predictions) -> list[str]:
-    """Return what else than the people differs, and who may stand on both sides."""
+    """Return what else than the people differs."""
     notes = []
     if here.bundle_id != reference.bundle_id:
         notes.append("the two were made by different bundles: not only the people differ")
     elif here.calibrator != reference.calibrator:
         notes.append("the two have different calibrators: not only the people differ")
-    cases = len(np.intersect1d(here.case_id, reference.case_id))
-    if cases:
-        notes.append(f"{cases} case ids stand in both, which are taken as different people")
-    if here.patient_id is not None and reference.patient_id is not None:
-        shared = len((set(here.patient_id) & set(reference.patient_id)) - {""})
-        if shared:
-            notes.append(f"{shared} patient ids stand in both, which are taken as different people")
     return notes
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from medimg.evaluation.intervals.differences import unpaired
+from medimg.evaluation.intervals.means import METHOD, reach_of_mean
 from medimg.evaluation.intervals.proportions import proportion
 from medimg.evaluation.intervals.units import MIN_UNITS, Units
 from medimg.evaluation.metrics import Bools, Floats
@@ -100,14 +101,7 @@ _OF_CLASS: dict[str, Callable[[Side, int], Estimate]] = {
 
 
 def mean_of(values: Floats, units: Units) -> Estimate:
-    """Return the mean of values (N,), NaN left out, with Student's interval by unit.
-
-    The variance is that of the sums of the deviations within a unit, so that cases of one
-    patient may be alike; U - 1 degrees of freedom for U units. Liang and Zeger, Biometrika 73
-    (1986) 13.
-    """
-    from scipy.special import stdtrit
-
+    """Return the mean of values (N,), NaN left out, with Student's interval by unit."""
     rows = ~np.isnan(values)
     n, known = units.count(rows), values[rows]
     if not n:
@@ -115,11 +109,10 @@ def mean_of(values: Floats, units: Units) -> Estimate:
     mean = float(known.mean())
     if n < MIN_UNITS:
         return units.without(mean, rows, f"fewer than ten {units.kind}s ({n})")
-    sums = np.bincount(units.of_case[rows], known - mean, units.n)
-    half = stdtrit(n - 1, 0.975) * np.sqrt(n / (n - 1) * (sums**2).sum()) / len(known)
+    half = reach_of_mean(values, rows, units)
     if half < 1e-12:
         return units.without(mean, rows, "every value is the same")
-    return units.estimate(mean, (float(mean - half), float(mean + half)), rows, "student")
+    return units.estimate(mean, (mean - half, mean + half), rows, METHOD)
 
 
 def _counted(side: Side, number: int) -> Estimate:

@@ -1,18 +1,16 @@
 """Parts of a sample: a group and all others, resampled together.
 
-N cases, U units (patients or cases), R resamples.
+N cases, U units (patients or cases), R resamples, P parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from medimg.evaluation.estimates.direction import overall
-from medimg.evaluation.estimates.estimates import Estimates
+from medimg.evaluation.estimates.estimates import TWO_CLASSES, Estimates
 from medimg.evaluation.intervals.bootstrap import bootstrap
 from medimg.evaluation.intervals.differences import Difference
 from medimg.evaluation.intervals.mover import correlation_of
@@ -24,28 +22,7 @@ from medimg.evaluation.sample import Figures, Lacking, Resampled, Sample
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """Some cases of a sample, with units of their own; `members` are their units in the whole."""
-
-    sample: Sample
-    members: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, sample: Sample, rows: Bools) -> Part:
-        """Return the cases of a mask (N,)."""
-        members, of_case = np.unique(sample.units.of_case[rows], return_inverse=True)
-        part = replace(
-            sample,
-            probabilities=sample.probabilities[rows],
-            targets=sample.targets[rows],
-            nll=sample.nll[rows],
-            units=Units(of_case.astype(np.int64), len(members), sample.units.kind),
-        )
-        return cls(part, members)
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
+class GroupAgainstRest:
     """A group and all others.
 
     Parameters
@@ -65,22 +42,15 @@ class Compared:
 
     @classmethod
     def of(
-        cls, sample: Sample, rows: Bools, names: Sequence[str], options: EvaluateOptions
-    ) -> Compared:
-        """Return the cases of a mask (N,) compared with all others in the metrics of `names`."""
-        enough = sample.units.count(~rows) >= MIN_UNITS
-        parts = [Part.of(sample, side) for side in ([rows, ~rows] if enough else [rows])]
-        drawn = draw_parts(sample, parts, options)
-        metrics = [
-            Estimates(part.sample, part.sample.point(), draws).metrics()
-            for part, draws in zip(parts, drawn, strict=True)
-        ]
-        group, others = ({n: e[n] for n in names if n in e} for e in [*metrics, {}][:2])
-        pairs = {}
-        if enough:
-            one, two = (_rows(part.sample, d) for part, d in zip(parts, drawn, strict=True))
-            pairs = {name: np.stack([one[name], two[name]]) for name in group if name in one}
-        return cls(parts[0].sample.units, group, others, pairs)
+        cls, parts: Sequence[Sample], drawn: Sequence[Figures], names: Sequence[str]
+    ) -> GroupAgainstRest:
+        """Return a group, and the others where there are enough, with their resamples."""
+        metrics = [_metrics(*part, names) for part in zip(parts, drawn, strict=True)]
+        if len(parts) == 1:
+            return cls(parts[0].units, metrics[0], {}, {})
+        one, two = (_rows(*part, metrics[0]) for part in zip(parts, drawn, strict=True))
+        pairs = {name: np.stack([one[name], two[name]]) for name in one}
+        return cls(parts[0].units, metrics[0], metrics[1], pairs)
 
     def gap(self, name: str) -> Estimate:
         """Return the gap in one metric without an interval; a reason where it can get none."""
@@ -100,37 +70,89 @@ class Compared:
         return Difference.of(self.group[name], self.others[name], correlation)
 
 
-def _rows(sample: Sample, figures: Figures) -> dict[str, Floats]:
-    """Return the draws (R,) of each metric, and of the share of the target condition."""
-    share = {"prevalence": figures["prevalence"][sample.primary]} if sample.two_classes else {}
-    return {**overall(sample, figures), **share}
+def against_rest(
+    sample: Sample, masks: Mapping[str, Bools], names: Sequence[str], options: EvaluateOptions
+) -> tuple[dict[str, GroupAgainstRest], int]:
+    """Return each group of a column compared with all others, and how often was drawn again.
+
+    A resample is drawn again where a group, or what is outside it, has lost a class of which it
+    has at least `MIN_UNITS` patients.
+
+    Parameters
+    ----------
+    masks : mapping of str to bool (N,)
+        The cases of each group.
+    names : sequence of str
+        Metrics over all classes, or of the target condition.
+    """
+    sides = {
+        name: [rows, ~rows] if sample.units.count(~rows) >= MIN_UNITS else [rows]
+        for name, rows in masks.items()
+    }
+    every = [rows for pair in sides.values() for rows in pair]
+    drawn, redrawn = draw_parts(sample, every, names, options)
+    found, rest = {}, iter(drawn)
+    for name, pair in sides.items():
+        parts, figures = zip(*(next(rest) for _ in pair), strict=True)
+        found[name] = GroupAgainstRest.of(parts, figures, names)
+    return found, redrawn
 
 
 def draw_parts(
-    sample: Sample, parts: Sequence[Part], options: EvaluateOptions
-) -> list[dict[str, Floats]]:
-    """Return the figures of parts of a sample in the same resamples of all its units.
+    sample: Sample, masks: Sequence[Bools], names: Sequence[str], options: EvaluateOptions
+) -> tuple[list[tuple[Sample, Figures]], int]:
+    """Return parts of a sample (P), their metrics in common resamples, and how many were redrawn.
 
-    The seed and the sample decide which resamples those are, whatever parts are looked at.
+    All units of the sample are resampled, so that a patient in two parts counts as one.
     """
-    resampled = [(part.members, Resampled(part.sample)) for part in parts]
+    parts = [sample.take(rows) for rows in masks]
+    members = [np.unique(sample.units.of_case[rows]) for rows in masks]
+    # What means over classes are made of, such as recall, is that of the target condition too.
+    needed = {*names, *(TWO_CLASSES[name] for name in names if name in TWO_CLASSES)}
+    resampled = [Resampled(part, needed) for part in parts]
+    lacking = [Lacking(part) for part in parts]
 
     def statistic(weights: Floats) -> Figures:
         return {
             f"{i} {name}": draws
-            for i, (members, one) in enumerate(resampled)
-            for name, draws in one(weights[members]).items()
+            for i, (units, one) in enumerate(zip(members, resampled, strict=True))
+            for name, draws in one(weights[units]).items()
         }
 
-    draws, _ = bootstrap(
+    def any_lacks(weights: Floats) -> Bools:
+        each = zip(members, lacking, strict=True)
+        return np.asarray(np.any([lacks(weights[units]) for units, lacks in each], axis=0))
+
+    draws, redrawn = bootstrap(
         statistic,
         sample.units.n,
         resamples=options.resamples,
         seed=options.seed,
-        lacking=Lacking(sample),
+        lacking=any_lacks,
+        rows=max((one.rows for one in resampled), default=0),
     )
-    found: list[dict[str, Floats]] = [{} for _ in parts]
+    found: list[Figures] = [{} for _ in parts]
     for key, values in draws.items():
         part, _, name = key.partition(" ")
         found[int(part)][name] = values
+    return list(zip(parts, found, strict=True)), redrawn
+
+
+def _metrics(sample: Sample, draws: Figures, names: Sequence[str]) -> dict[str, Estimate]:
+    point = sample.point()
+    estimates, found = Estimates(sample, point, draws), {}
+    for name in names:
+        if sample.two_classes and name in TWO_CLASSES:
+            found[name] = estimates.of_condition(name)
+        elif name in point and point[name].ndim == 1:
+            found[name] = estimates.overall(name)
     return found
+
+
+def _rows(sample: Sample, draws: Figures, names: Iterable[str]) -> dict[str, Floats]:
+    """Return the draws (R,) of each metric."""
+    if sample.two_classes:
+        made = {n: draws[TWO_CLASSES[n]][sample.primary] for n in names if n in TWO_CLASSES}
+    else:
+        made = {}
+    return {n: made[n] if n in made else draws[n] for n in names}

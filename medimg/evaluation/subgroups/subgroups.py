@@ -15,7 +15,7 @@ from medimg.evaluation.results.estimate import Estimate
 from medimg.evaluation.results.sections import Group, Subgroups
 from medimg.evaluation.sample import Sample
 from medimg.evaluation.sample.groups import Groups, cells_of, groups_of
-from medimg.evaluation.subgroups.parts import Compared
+from medimg.evaluation.subgroups.parts import GroupAgainstRest, against_rest
 
 #: What is shown of each group, in this order, where the kind of task has it.
 METRICS = (
@@ -35,8 +35,9 @@ def subgroups(
     Each metric of a group gets the interval that it gets for all cases. A gap is that of the
     group less that of all other cases; the intervals of one metric's gaps hold together for all
     groups of the column, and their p-values are adjusted for their number (not for the number
-    of metrics or columns): see `gaps.simultaneous`. Group and others are resampled by patient
-    in common, so that a patient with cases in both counts as one.
+    of metrics or columns): see `differences.simultaneous`. Group and others are resampled by patient
+    in common, so that a patient with cases in both counts as one; the note says how many resamples
+    were drawn again because a group had lost a class.
 
     Groups under ten patients are counted and neither named nor shown. Where fewer than two
     groups are left there is no gap: it would tell what the few others are like.
@@ -62,8 +63,7 @@ def subgroups(
 
 
 def _of_column(sample: Sample, groups: Groups, options: EvaluateOptions) -> Subgroups:
-    names = _names(sample)
-    found = {name: Compared.of(sample, rows, names, options) for name, rows in groups.masks.items()}
+    found, redrawn = against_rest(sample, groups.masks, _names(sample), options)
     gaps = _gaps(found)
     shown = tuple(
         Group(
@@ -81,8 +81,14 @@ def _of_column(sample: Sample, groups: Groups, options: EvaluateOptions) -> Subg
         suppressed=groups.suppressed,
         suppressed_cases=groups.suppressed_cases,
         worst=_worst(shown),
-        note=groups.note,
+        note="; ".join(note for note in (groups.note, _of_redrawn(redrawn)) if note),
     )
+
+
+def _of_redrawn(redrawn: int) -> str:
+    if not redrawn:
+        return ""
+    return f"{redrawn} resamples in which a group had lost a class were drawn again"
 
 
 def _names(sample: Sample) -> list[str]:
@@ -91,7 +97,7 @@ def _names(sample: Sample) -> list[str]:
     return [name for name in METRICS if not (condition and name.endswith("_macro"))]
 
 
-def _gaps(found: Mapping[str, Compared]) -> dict[str, dict[str, Estimate]]:
+def _gaps(found: Mapping[str, GroupAgainstRest]) -> dict[str, dict[str, Estimate]]:
     """Return the gaps of each group; those of one metric get their intervals together."""
     gaps: dict[str, dict[str, Estimate]] = {name: {} for name in found}
     if len(found) < 2:
@@ -102,7 +108,7 @@ def _gaps(found: Mapping[str, Compared]) -> dict[str, dict[str, Estimate]]:
     return gaps
 
 
-def _with_intervals(metric: str, found: Mapping[str, Compared]) -> dict[str, Estimate]:
+def _with_intervals(metric: str, found: Mapping[str, GroupAgainstRest]) -> dict[str, Estimate]:
     gaps = {name: compared.gap(metric) for name, compared in found.items()}
     each = {name: compared.difference(metric) for name, compared in found.items()}
     sure = {name: d for name, d in each.items() if d is not None}

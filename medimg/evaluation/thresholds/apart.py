@@ -1,4 +1,4 @@
-"""Whether the cases that a threshold was chosen on stand among those that are scored."""
+"""Whether what a threshold is chosen on is of the same model, and of other cases than are scored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def least_marks(predictions: Predictions) -> tuple[str, ...]:
 
 
 def require_apart(calib: Predictions | None, scored: Predictions) -> None:
-    """Refuse to score cases that thresholds were chosen on.
+    """Refuse to score cases that thresholds were chosen on, or by thresholds of another model.
 
     Parameters
     ----------
@@ -43,11 +43,12 @@ def require_apart(calib: Predictions | None, scored: Predictions) -> None:
     Raises
     ------
     UsageError
-        A case, or a patient, stands in both; says how many and names a case, no patient.
+        A case, or a patient, stands in both; says how many and names a case, no patient. Or the
+        two are known to be of different models; tables that do not say it are taken.
     """
     if calib is not None:
-        _require_other_cases(calib, scored)
-        _require_other_patients(calib, scored)
+        _require_one_model(calib, scored)
+        require_others(calib, scored, "thresholds are chosen on", _ELSEWHERE)
     frozen = {mark for point in scored.thresholds for mark in point.chosen_on.marks}
     if not frozen:
         return
@@ -60,23 +61,37 @@ def require_apart(calib: Predictions | None, scored: Predictions) -> None:
         )
 
 
-def _require_other_cases(calib: Predictions, scored: Predictions) -> None:
-    both = np.intersect1d(calib.case_id, scored.case_id)
-    if len(both):
+def _require_one_model(calib: Predictions, scored: Predictions) -> None:
+    made, scoring = calib.uncalibrated_id, scored.uncalibrated_id
+    if made is not None and scoring is not None and made != scoring:
         raise UsageError(
-            f"{len(both)} cases stand both among those that are scored and those that thresholds "
-            f"are chosen on, the first {both[0]!r}",
-            remedy=_ELSEWHERE + "; where names repeat by chance, give the cases names of their own",
+            f"the cases to choose thresholds on were predicted by another model ({made[:12]}) than "
+            f"those that are scored ({scoring[:12]})",
+            remedy="give predictions of the same model, such as those of calib in its own run",
         )
 
 
-def _require_other_patients(calib: Predictions, scored: Predictions) -> None:
-    if calib.patient_id is None or scored.patient_id is None:
-        return
-    both = set(calib.patient_id) & set(scored.patient_id) - {""}
-    if both:
+def require_others(first: Predictions, scored: Predictions, use: str, remedy: str) -> None:
+    """Refuse two tables that share a case or a patient; `use` says what the first is for.
+
+    Raises
+    ------
+    UsageError
+        Says how many they share and names a case, no patient.
+    """
+    cases = np.intersect1d(first.case_id, scored.case_id)
+    if len(cases):
         raise UsageError(
-            f"{len(both)} patients have cases both among those that are scored and those that "
-            "thresholds are chosen on",
-            remedy=_ELSEWHERE + "; `medimg split` keeps people together",
+            f"{len(cases)} cases stand both among those that are scored and those that {use}, "
+            f"the first {cases[0]!r}",
+            remedy=remedy + "; where names repeat by chance, give the cases names of their own",
+        )
+    if first.patient_id is None or scored.patient_id is None:
+        return
+    patients = set(first.patient_id) & set(scored.patient_id) - {""}
+    if patients:
+        raise UsageError(
+            f"{len(patients)} patients have cases both among those that are scored and those that "
+            f"{use}",
+            remedy=remedy + "; `medimg split` keeps people together",
         )

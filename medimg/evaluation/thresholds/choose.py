@@ -10,7 +10,6 @@ from medimg.errors import PredictionsError
 from medimg.evaluation.intervals.likelihood import likelihood_ratio
 from medimg.evaluation.intervals.proportions import proportion
 from medimg.evaluation.intervals.units import Units
-from medimg.evaluation.options import EvaluateOptions
 from medimg.evaluation.results.sections import OperatingResult
 from medimg.evaluation.sample import Sample, one_split
 from medimg.evaluation.thresholds.apart import least_marks
@@ -101,7 +100,7 @@ class _Maker:
 
 
 def operating_results(
-    sample: Sample, points: Iterable[OperatingPoint], options: EvaluateOptions
+    sample: Sample, points: Iterable[OperatingPoint]
 ) -> tuple[OperatingResult, ...]:
     """Return what each frozen threshold does in these cases.
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from medimg.errors import UsageError
 from medimg.evaluation.intervals.likelihood import predictive
 from medimg.evaluation.intervals.proportions import proportion
 from medimg.evaluation.options import EvaluateOptions
@@ -24,18 +23,7 @@ def prevalence_rows(
     the other prevalence (the same disease, more or less often). PPV and NPV follow by Bayes, their
     intervals from those of both (on the logit scale, as Mercaldo, Lau and Zhou, Stat. Med. 26
     (2007) 2170; see `ratio_ends`). The prevalence is taken as known.
-
-    Raises
-    ------
-    UsageError
-        A prevalence that is not between 0 and 1.
     """
-    for share in options.prevalences:
-        if not 0 < share < 1:
-            raise UsageError(
-                f"prevalence {share} is no share of cases",
-                remedy="give one between 0 and 1, as .02",
-            )
     return tuple(_row(sample, p, share) for p in points for share in options.prevalences)
 
 

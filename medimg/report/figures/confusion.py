@@ -10,6 +10,8 @@ from medimg.report.svg import Figure, rect, share, shorten, svg, text, wide
 
 #: A figure wider than this does not fit beside another one.
 HALF = 500
+MOST_CLASSES = 30
+"""Of more, no cell could be read; `confusion.csv` holds the counts."""
 
 
 def confusion_plot(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> Figure:

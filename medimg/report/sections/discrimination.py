@@ -8,7 +8,7 @@ from medimg.evaluation.results.estimate import Estimate
 from medimg.evaluation.results.evaluation import Evaluation
 from medimg.evaluation.results.sections import OperatingResult, ScoreCurves
 from medimg.report.figures.bars import score_histogram
-from medimg.report.figures.confusion import confusion_plot
+from medimg.report.figures.confusion import MOST_CLASSES, confusion_plot
 from medimg.report.figures.curves import (
     Mark,
     precision_recall_overlay,
@@ -51,10 +51,10 @@ def discrimination(e: Evaluation) -> Discrimination:
     single = {name: _of_class(e, i, name) for i, name in enumerate(e.curves)}
     alone = len(single) == 1
     rest = [name for name in per_class_names(e) if name not in FIRST]
-    exclusive = e.space.exclusive and e.confusion
+    drawn = e.space.exclusive and e.confusion and e.space.k <= MOST_CLASSES
     return Discrimination(
         figures=next(iter(single.values())) if alone else _overlays(e),
-        confusion=confusion_plot(e.space.classes, e.confusion) if exclusive else None,
+        confusion=confusion_plot(e.space.classes, e.confusion) if drawn else None,
         folded=[] if alone else [Folded(name, drawn) for name, drawn in single.items()],
         classes=grid_of("Class", e.per_class, FIRST),
         more=grid_of("Class", e.per_class, rest),

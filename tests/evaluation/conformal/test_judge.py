@@ -81,12 +81,13 @@ def test_share_of_labels_is_averaged_over_the_cases_that_have_any():
 
 
 def test_mean_share_rests_on_as_many_patients_as_weigh():
-    # 10 patients of 1 case and one of 10: (20 ** 2) / (10 + 100) patients.
-    sets = np.asarray([[1, 0]] * 10 + [[1, 1]] * 10, bool)
-    held = Held(sets, np.ones((20, 2), bool), False, units([*"abcdefghij"] + ["p"] * 10))
-    found = held.metrics(np.ones(20, bool))["coverage"]
-    assert found.value == 0.75
-    assert (found.low, found.high) == pytest.approx(wilson(0.75 * 400 / 110, 400 / 110))
+    # 40 patients of 1 case and one of 10: (50 ** 2) / (40 + 100) patients.
+    sets = np.asarray([[1, 0]] * 40 + [[1, 1]] * 10, bool)
+    people = [f"p{i}" for i in range(40)] + ["q"] * 10
+    held = Held(sets, np.ones((50, 2), bool), False, units(people))
+    found = held.metrics(np.ones(50, bool))["coverage"]
+    assert found.value == 0.6
+    assert (found.low, found.high) == pytest.approx(wilson(0.6 * 2500 / 140, 2500 / 140))
 
 
 @pytest.mark.parametrize("by", ["", "class", "site"])
@@ -220,9 +221,9 @@ def test_interval_of_a_mean_worked_by_hand():
 
     values = np.asarray([1.0, 2.0] * 10)
     found = mean(values, np.ones(20, bool), units([""] * 20), most=2)
-    half = t.ppf(0.975, 19) * np.sqrt(20 * 0.25 + 1) / 20
+    half = t.ppf(0.975, 19) * np.sqrt(20 * 0.25 * 20 / 19 + 1) / 20
     assert (found.low, found.high) == pytest.approx((1.5 - half, 1.5 + half))
-    assert found.method == "t"
+    assert found.method == "student"
 
 
 def test_copies_of_a_patients_case_leave_the_interval_of_a_mean_as_it_is():

@@ -371,7 +371,8 @@ def _is_sidecar(about: Any) -> bool:
 
 
 def _check_ids(ids: NDArray[Any]) -> None:
-    blank = sum(not name.strip() for name in ids)
+    # A file may be called " ": only nothing at all is no name.
+    blank = sum(name == "" for name in ids)
     if blank:
         raise PredictionsError(
             f"{blank} of {len(ids)} cases have no case_id", remedy="give every case a unique id"

@@ -90,7 +90,7 @@ def cell(column: str, value: object) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
 WRONG = {
     "no column case_id": (lambda f: f.drop(columns="case_id"), "no column case_id", 1),
-    "blank id": (cell("case_id", " "), "1 of 60 cases have no case_id", 1),
+    "blank id": (cell("case_id", ""), "1 of 60 cases have no case_id", 1),
     "id twice": (cell("case_id", "case000004"), "case_id 'case000004' stands twice", 1),
     "sum": (cell("p:benign", ".99"), "'case000003' has probabilities [0.99, ", 1),
     "logits": (lambda f: f.assign(**{"p:benign": "-3.5"}), "(are these logits?)", 1),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 #: Public name -> the module that holds it.
 _NAMES = {
-    "AugmentOptions": "medimg.data.options",
+    "AugmentOptions": "medimg.data.augment.options",
     "Calibrator": "medimg.calibrator",
     "DicomPixels": "medimg.data.options",
     "EvaluateOptions": "medimg.evaluation.options",
@@ -35,6 +35,7 @@ _NAMES = {
     "fit_calibrator": "medimg.evaluation.calibrators.fit",
     "fit_conformal": "medimg.evaluation.conformal.fit",
     "index": "medimg.data.index",
+    "list_models": "medimg.models.names",
     "load_config": "medimg.config",
     "make_folds": "medimg.data.folds",
     "pick_examples": "medimg.report.examples",
@@ -72,11 +73,11 @@ if TYPE_CHECKING:
     from medimg.config import load_config as load_config
     from medimg.crossval import run_folds as run_folds
     from medimg.data.audit import audit as audit
+    from medimg.data.augment.options import AugmentOptions as AugmentOptions
     from medimg.data.fetch import fetch as fetch
     from medimg.data.folds import make_folds as make_folds
     from medimg.data.index import index as index
     from medimg.data.manifest import Manifest as Manifest
-    from medimg.data.options import AugmentOptions as AugmentOptions
     from medimg.data.options import DicomPixels as DicomPixels
     from medimg.data.preprocess import Preprocess as Preprocess
     from medimg.data.sources.formats import read as read
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from medimg.inference.scan import predict_scans as predict_scans
     from medimg.labels import LabelSpace as LabelSpace
     from medimg.models.build import build_model as build_model
+    from medimg.models.names import list_models as list_models
     from medimg.predictions import Predictions as Predictions
     from medimg.recipe import run as run
     from medimg.report.comparison import print_comparison as print_comparison

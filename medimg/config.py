@@ -88,6 +88,9 @@ class RunConfig(Options):
     title: str = Field("", description="what the report is called")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     device: str = Field("auto", description="auto, cpu or cuda")
+    track: bool = Field(
+        False, description="write curves for TensorBoard beside log.jsonl (extra track)"
+    )
     data: DataConfig
     split: SplitOptions = SplitOptions()
     audit: AuditConfig = AuditConfig()

@@ -35,6 +35,7 @@ from medimg.predictions import Predictions
 from medimg.provenance import provenance
 from medimg.report.words import headline_names, label
 from medimg.tables import write_table
+from medimg.training.distributed import World
 
 
 @dataclass(frozen=True)
@@ -94,16 +95,18 @@ def run_folds(
     DataError
         A split of some fold, or what its calibrator would be fitted on, holds too few classes.
     """
-    out = Path(out)
+    world, out = World.current(), Path(out)
     plan = begin(config, near, out, folds=folds, overwrite=overwrite, resume=resume)
     with lock(out):
         start = time.monotonic()
         plan.write(out)
         store, audits = open_checked(plan, out)
+        world.barrier()
         trained = []
         for number, part in enumerate(stores_of(store), start=1):
             tell(f"fold {number} of {folds}")
             trained.append(_train_fold(plan, part, number, out / f"fold-{number}"))
+        world.leave()
         fitted = [_calibrated(plan.config, trained, number) for number in range(len(trained))]
         runs = [_finish_fold(plan.config, *parts) for parts in zip(fitted, audits, strict=True)]
         done = _finish(plan.config, store, merge(audits), fitted, runs, out)

@@ -16,6 +16,7 @@ from medimg.flow.plan import MARKER, Plan, begin
 from medimg.flow.steps import Run, about_run, finish, open_checked, train
 from medimg.inference.bundle import ModelBundle
 from medimg.predictions import Predictions
+from medimg.training.distributed import World
 
 
 def run(
@@ -27,6 +28,9 @@ def run(
     resume: bool = False,
 ) -> Run:
     """Train, calibrate and evaluate by a config, and write the run folder `out`.
+
+    Under torchrun the first process does so; the others train with it by
+    `medimg.flow.follow.follow`.
 
     Parameters
     ----------
@@ -48,13 +52,15 @@ def run(
     MedimgError
         Whatever the steps refuse.
     """
-    out = Path(out)
+    world, out = World.current(), Path(out)
     plan = begin(config, near, out, overwrite=overwrite, resume=resume)
     with lock(out):
         start = time.monotonic()
         plan.write(out)
         store, (audit,) = open_checked(plan, out)
+        world.barrier()
         bundle, history = train(plan.config, store, out)
+        world.leave()
         bundle, calib, unreached = _calibrate(plan.config, bundle, store, out)
         predictions = bundle.predict(store, "test", device=plan.config.device)
         notes = [_note(plan, store, bundle), *unreached]

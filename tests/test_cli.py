@@ -194,7 +194,7 @@ def test_an_interrupted_training_ends_with_its_status_and_goes_on(
     command = [sys.executable, "-m", "medimg", "train", "c.yaml", "-o", "run"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (tmp_path / "run/checkpoint/state.sha256").exists():
+    while not (tmp_path / "run/checkpoint/state-1.pt").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.1)

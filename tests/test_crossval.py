@@ -183,8 +183,9 @@ def test_a_killed_training_over_folds_goes_on_to_the_same_bytes(
     monkeypatch: pytest.MonkeyPatch,
     place: str,
 ) -> None:
-    config = config_for(table, tmp_path / "c", calibration=TEMPERATURE)
-    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
+    config = config_for(
+        table, tmp_path / "c", calibration=TEMPERATURE, fit={"checkpoint_seconds": 0}
+    )
     with monkeypatch.context() as patch:
         _kill_at(place, patch)
         with pytest.raises(Killed):
@@ -219,9 +220,9 @@ def _kill_at(place: str, patch: pytest.MonkeyPatch) -> None:
     if place == "mid-fold":
         real = fit_module.Checkpoint.save
 
-        def save(self: Any, state: Any, generation: int) -> None:
-            real(self, state, generation)
-            if generation == 2 and self.folder.parent.name == "fold-2":
+        def save(self: Any, state: Any) -> None:
+            real(self, state)
+            if state["epoch"] == 2 and self.folder.parent.name == "fold-2":
                 raise Killed
 
         patch.setattr(fit_module.Checkpoint, "save", save)

@@ -12,7 +12,6 @@ import yaml
 
 import medimg as mi
 import medimg.flow.calibrating as calibrating
-import medimg.training.fit as fit_module
 from medimg.config import make_config
 from medimg.errors import (
     DataError,
@@ -25,6 +24,7 @@ from medimg.errors import (
 from medimg.evaluation.thresholds.choose import choose_points
 from medimg.predictions import Predictions
 from medimg.testing import make_image_folder, make_npz, make_predictions, make_table
+from medimg.training.checkpoint import Checkpoint
 
 
 def config_for(source: Path, cache: Path, **sections: Any) -> mi.RunConfig:
@@ -60,8 +60,8 @@ def test_a_run_leaves_everything_that_a_reader_needs(npz: Path, tmp_path: Path) 
     assert metrics["calibrated"] is True
     assert metrics["metrics"]["accuracy"]["method"] == "wilson"
     rows = [json.loads(x) for x in (tmp_path / "run/log.jsonl").read_text().splitlines()]
-    assert [r["event"] for r in rows] == ["start", "epoch", "epoch", "epoch", "end"]
-    assert rows[-1]["training_seconds"] > 0
+    assert [r["event"] for r in rows] == ["start", "epoch", "epoch", "epoch", "end", "scored"]
+    assert rows[-2]["training_seconds"] > 0
     assert done.evaluation.metrics["accuracy"].value == metrics["metrics"]["accuracy"]["value"]
 
 
@@ -91,20 +91,19 @@ def test_a_finished_run_is_refused_unless_overwritten(npz: Path, tmp_path: Path)
 def test_a_run_begun_and_not_finished_goes_on_to_the_same_bytes(
     npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_for(npz, tmp_path / "c", fit={"epochs": 5})
+    config = config_for(npz, tmp_path / "c", fit={"epochs": 5, "checkpoint_seconds": 0})
     mi.run(config, tmp_path / "whole")
-    monkeypatch.setattr(fit_module, "CHECKPOINT_SECONDS", -1.0)
-    real = fit_module.Checkpoint.save
+    real = Checkpoint.save
 
-    def save_and_die(self: Any, state: Any, generation: int) -> None:
-        real(self, state, generation)
-        if generation == 2:
+    def save_and_die(self: Any, state: Any) -> None:
+        real(self, state)
+        if state["epoch"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit_module.Checkpoint, "save", save_and_die)
+    monkeypatch.setattr(Checkpoint, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         mi.run(config, tmp_path / "run")
-    monkeypatch.setattr(fit_module.Checkpoint, "save", real)
+    monkeypatch.setattr(Checkpoint, "save", real)
     with pytest.raises(FolderExists, match="--resume"):
         mi.run(config, tmp_path / "run")
     mi.run(config, tmp_path / "run", resume=True)

@@ -279,6 +279,17 @@ def train(
         raise typer.Exit(SOME_REFUSED)
 
 
+@app.command("lr-find")
+def lr_find(config: Path, out: Out, set_: Set = None, overwrite: Overwrite = False) -> None:
+    """Suggest a learning rate for a config; write the curve of its loss."""
+    from medimg.config import load_config
+
+    checked = load_config(config, set_ or [])
+    from medimg.cli.lr_find import find_and_print
+
+    find_and_print(checked, config, out, overwrite=overwrite)
+
+
 @app.command()
 def predict(
     bundle: Path,

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from medimg.config import RunConfig
 from medimg.crossval import FoldedRun, run_folds
+from medimg.flow.follow import follow
 from medimg.recipe import run
 from medimg.report.terminal import print_table
 from medimg.report.words import label
+from medimg.training.distributed import World
 
 
 def train_and_print(
@@ -18,6 +20,9 @@ def train_and_print(
 ) -> int:
     """Run a config, print the table and where things are; return how many cases were refused."""
     near = [path.resolve().parent]
+    if not World.current().first:
+        follow(config, out, near=near, folds=folds)
+        return 0
     if folds:
         return _train_folds(config, near, out, folds, overwrite=overwrite, resume=resume)
     done = run(config, out, near=near, overwrite=overwrite, resume=resume)

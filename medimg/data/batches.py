@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -80,36 +80,42 @@ class Batches:
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def epoch(self) -> Iterator[torch.Tensor]:
-        """Yield int64 (B,) positions among the training cases for each batch of one epoch."""
-        yield from self._draw()
+    def order(self) -> tuple[torch.Tensor, ...]:
+        """Return int64 (B,) positions among the training cases for each batch of the next epoch.
+
+        All of them are drawn at once: from the state that the generator had before, the same
+        epoch can be drawn again, and gone on with in its middle.
+        """
+        return torch.split(self._draw(), self.sizes)
 
     def _shuffled(self, n: int) -> torch.Tensor:
         return torch.randperm(n, generator=self.generator)
 
-    def _natural(self) -> Iterator[torch.Tensor]:
-        return iter(torch.split(self._shuffled(len(self.classes)), self.sizes))
+    def _natural(self) -> torch.Tensor:
+        return self._shuffled(len(self.classes))
 
-    def _weighted(self) -> Iterator[torch.Tensor]:
-        counts = torch.bincount(self.classes)
-        weights = 1 / counts.double()[self.classes]
-        drawn = torch.multinomial(
-            weights, len(self.classes), replacement=True, generator=self.generator
-        )
-        return iter(torch.split(drawn, self.sizes))
+    def _weighted(self) -> torch.Tensor:
+        """Draw a class, then one of its cases."""
+        n, counts = len(self.classes), torch.bincount(self.classes)
+        present = torch.nonzero(counts).flatten()
+        drawn = present[torch.randint(len(present), (n,), generator=self.generator)]
+        shares = torch.rand(n, generator=self.generator, dtype=torch.float64)
+        starts = counts.cumsum(0) - counts
+        place = starts[drawn] + (shares * counts[drawn]).long()
+        return self.classes.argsort(stable=True)[place]
 
-    def _stratified(self) -> Iterator[torch.Tensor]:
-        parts = []
-        order = torch.arange(len(self.sizes))
-        full = int((torch.tensor(self.sizes) == self.sizes[0]).sum())
-        order[:full] = self._shuffled(full)
-        for k, column in enumerate(self._table.T):
+    def _stratified(self) -> torch.Tensor:
+        """Give each case a batch, class by class, then mix the cases of a batch."""
+        rows = torch.arange(len(self.sizes))
+        full = sum(size == self.sizes[0] for size in self.sizes)
+        rows[:full] = self._shuffled(full)
+        batch_of = torch.empty_like(self.classes)
+        for k, counts in enumerate(self._table[rows].T):
             members = torch.nonzero(self.classes == k).flatten()
             members = members[self._shuffled(len(members))]
-            parts.append(torch.split(members, column[order].tolist()))
-        for batch in zip(*parts, strict=True):
-            together = torch.cat(batch)
-            yield together[self._shuffled(len(together))]
+            batch_of[members] = torch.repeat_interleave(torch.arange(len(rows)), counts)
+        mixed = self._shuffled(len(batch_of))
+        return mixed[batch_of[mixed].argsort(stable=True)]
 
 
 def stratified_counts(counts: NDArray[np.int64], sizes: Sequence[int]) -> NDArray[np.int64]:

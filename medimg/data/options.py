@@ -181,21 +181,3 @@ class DicomPixels(Options):
         if not self.percentiles[0] < self.percentiles[1]:
             raise ValueError(f"percentiles {list(self.percentiles)} are empty")
         return self
-
-
-class AugmentOptions(Options):
-    """Random changes of a training batch; nothing is on by default."""
-
-    flip_horizontal: bool = Field(False, description="mirror left and right, half of the cases")
-    flip_vertical: bool = Field(False, description="mirror top and bottom, half of the cases")
-    rotate: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="up to +- degrees")
-    scale: Share = Field(0.0, description="up to +- this share")
-    shift: Share = Field(0.0, description="up to +- this share")
-    brightness: Share = Field(0.0, description="added, +- this")
-    contrast: Share = Field(0.0, description="gain, 1 +- this")
-    cutout: Share = Field(0.0, description="side of a blank square")
-
-    @property
-    def on(self) -> bool:
-        """Whether anything is changed at all."""
-        return any(bool(value) for value in self.model_dump().values())

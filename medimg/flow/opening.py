@@ -20,7 +20,7 @@ from medimg.files import fingerprint
 
 def open_source(config: RunConfig, near: Sequence[Path] = ()) -> tuple[Indexed, Path]:
     """Return the cases that a config names, not split yet, and their source."""
-    source = _first(config.data.source, near)
+    source = find_source(config, near)
     options = config.data.model_dump(include=set(IndexOptions.model_fields) - {"labels"})
     labels = config.data.labels
     return list_cases(
@@ -49,8 +49,9 @@ def cache_folder() -> Path:
     return folder
 
 
-def _first(sources: str | tuple[str, ...], near: Sequence[Path]) -> Path:
-    """Return the first source that is there; where none is, say so of the first."""
+def find_source(config: RunConfig, near: Sequence[Path]) -> Path:
+    """Return the first source of a config that is there; where none is, say so of the first."""
+    sources = config.data.source
     if isinstance(sources, str):
         sources = (sources,)
     for source in sources:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from medimg.config import RunConfig, load_config
 from medimg.data.checks.findings import Audit
@@ -21,6 +22,7 @@ from medimg.flow.checks import require_classes, require_sound_folds
 from medimg.flow.opening import open_source
 from medimg.inference.forward import pick_device
 from medimg.tables import write_table
+from medimg.training.distributed import World
 
 #: Written last: a run folder with it is finished.
 MARKER = "run.json"
@@ -68,6 +70,11 @@ def begin(
     resume: bool = False,
 ) -> Plan:
     """Refuse what can be refused beforehand, divide the cases, and only then claim the folder."""
+    if not World.current().first:
+        raise UsageError(
+            "a run of one's own in a process of torchrun that is not the first",
+            remedy="start it as `torchrun -m medimg train`, or call fit in every process",
+        )
     if not isinstance(config, RunConfig):
         near = [*near, Path(config).resolve().parent]
         config = load_config(config)
@@ -128,9 +135,13 @@ def _divided(config: RunConfig, manifest: Manifest, folds: int) -> Manifest:
 
 def _require_same(config: RunConfig, folds: int, out: Path) -> None:
     """Refuse to go on with a run that was begun with another config or number of folds."""
-    if (out / "config.yaml").read_text(encoding="utf-8") != config.to_yaml():
+    before, now = _flat(load_config(out / "config.yaml")), _flat(config)
+    for key in {**now, **before}:
+        if before.get(key) == now.get(key):
+            continue
         raise UsageError(
-            f"{out} was begun with another config than this one",
+            f"{out} was begun with another config than this one: {key} was "
+            f"{before.get(key)!r}, and is {now.get(key)!r}",
             remedy=f"go on with {out / 'config.yaml'}, or give --overwrite to begin anew",
         )
     sidecar = out / "manifest.json"
@@ -141,6 +152,19 @@ def _require_same(config: RunConfig, folds: int, out: Path) -> None:
             remedy=(f"give --folds {begun}" if begun else "leave --folds out")
             + ", or --overwrite to begin anew",
         )
+
+
+def _flat(config: RunConfig) -> dict[str, Any]:
+    """Return the values of a config by their keys, as ``fit.epochs``."""
+
+    def walk(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for name, value in values.items():
+            if isinstance(value, Mapping):
+                yield from walk(value, f"{prefix}{name}.")
+            else:
+                yield f"{prefix}{name}", value
+
+    return dict(walk(config.model_dump(mode="json"), ""))
 
 
 def _require_free(out: Path, *, overwrite: bool) -> None:

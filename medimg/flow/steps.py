@@ -31,7 +31,9 @@ from medimg.report.examples import pick_examples
 from medimg.report.pairs import pair_pictures
 from medimg.report.write import write_report
 from medimg.training.checkpoint import Checkpoint
+from medimg.training.distributed import World
 from medimg.training.fit import fit
+from medimg.training.track import tracked
 
 History = list[dict[str, Any]]
 
@@ -72,8 +74,14 @@ def open_checked(plan: Plan, out: Path) -> tuple[ImageStore, list[Audit]]:
 
 
 def train(config: RunConfig, store: ImageStore, out: Path) -> tuple[ModelBundle, History]:
-    """Train on the store's split, or take up what the same run has trained before."""
-    if (out / _HISTORY).is_file() and (out / "bundle" / "bundle.json").is_file():
+    """Train on the store's split, or take up what the same run has trained before.
+
+    Of several processes the first writes; it may have kept the others waiting.
+    """
+    world = World.current()
+    world.barrier()
+    there = (out / _HISTORY).is_file() and (out / "bundle" / "bundle.json").is_file()
+    if world.agree([there and world.first])[0]:
         return _trained(store, out)
     model = build_model(
         config.model.name,
@@ -82,18 +90,21 @@ def train(config: RunConfig, store: ImageStore, out: Path) -> tuple[ModelBundle,
         seed=config.seed,
         **config.model.options,
     )
-    bundle, history = fit(
-        model,
-        store,
-        config.fit,
-        seed=config.seed,
-        device=config.device,
-        log=_logger(out / "log.jsonl"),
-        checkpoint=Checkpoint(out / "checkpoint"),
-        allow_leaks=config.audit.allow,
-    )
-    bundle.save(out / "bundle", overwrite=True)
-    write_json(out / _HISTORY, history)
+    board = out / "track" if config.track and world.first else None
+    with tracked(_logger(out / "log.jsonl"), board) as log:
+        bundle, history = fit(
+            model,
+            store,
+            config.fit,
+            seed=config.seed,
+            device=config.device,
+            log=log,
+            checkpoint=Checkpoint(out / "checkpoint"),
+            allow_leaks=config.audit.allow,
+        )
+    if world.first:
+        bundle.save(out / "bundle", overwrite=True)
+        write_json(out / _HISTORY, history)
     return bundle, history
 
 
@@ -122,6 +133,7 @@ def finish(
     bundle, history = trained
     bundle.save(out / "bundle", overwrite=True)
     predictions.save(out / "predictions" / "test.csv")
+    _append(out / "log.jsonl", {"event": "scored", "split": "test", "cases": len(predictions)})
     evaluation, first = report(
         config,
         store,
@@ -224,17 +236,28 @@ def _logger(path: Path) -> Callable[[dict[str, Any]], None]:
 
     def log(row: dict[str, Any]) -> None:
         if row["event"] == "start":
-            _drop_later_epochs(path, row["epoch"])
-        text = json.dumps(row | {"elapsed": round(time.monotonic() - start, 3)}, allow_nan=False)
-        with path.open("a", encoding="utf-8") as handle:
-            handle.write(text + "\n")
+            _drop_later(path, row)
+        _append(path, row | {"elapsed": round(time.monotonic() - start, 3)})
 
     return log
 
 
-def _drop_later_epochs(path: Path, epoch: int) -> None:
-    """Take the epochs that a killed run did after its last checkpoint out of the log."""
+def _append(path: Path, row: dict[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as handle:
+        handle.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def _drop_later(path: Path, start: dict[str, Any]) -> None:
+    """Take out of the log what a killed run did after the checkpoint that is gone on from."""
+
+    def happened(row: dict[str, Any]) -> bool:
+        if row["event"] == "skipped":
+            return bool(row["step"] <= start["step"])
+        return row["event"] == "note" or (
+            row["event"] == "epoch" and bool(row["epoch"] <= start["epoch"])
+        )
+
     if path.is_file():
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        kept = [row for row in rows if row["event"] == "epoch" and row["epoch"] <= epoch]
+        lines = path.read_text(encoding="utf-8").splitlines()
+        kept = [row for row in map(json.loads, lines) if happened(row)]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -108,6 +108,7 @@ def running(
     """
     training = model.training
     model.eval()
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
     mean_, std_, shift_ = (
         torch.tensor(v, dtype=torch.float32, device=device) for v in (mean, std, shift)
     )
@@ -115,7 +116,7 @@ def running(
     @torch.inference_mode()
     def network(integers: Integers) -> NDArray[np.float32]:
         with exact_kernels(device):
-            batch = to_float(to_device(integers, device), mean_, std_)
+            batch = to_float(to_device(integers, device), mean_, std_).to(dtype)
             logits = checked_logits(model(batch), len(batch), classes) - shift_
             return np.asarray(logits.to(torch.float32).cpu().numpy())
 

@@ -6,7 +6,7 @@ from math import prod
 
 from torch import nn
 
-from medimg.models.layers import ACTIVATIONS, OneOutput
+from medimg.models.layers import ACTIVATIONS, head_layers
 from medimg.models.options import CNNOptions
 
 
@@ -31,14 +31,7 @@ def cnn(shape: tuple[int, ...], classes: int, options: CNNOptions) -> nn.Sequent
         layers.append(mean(1))
         size = [1]
     layers.append(nn.Flatten())
-    features = channels * prod(size)
-    if options.dropout:
-        layers.append(nn.Dropout(options.dropout))
-    if options.outputs == "one":
-        layers += [nn.Linear(features, 1), OneOutput()]
-    else:
-        layers.append(nn.Linear(features, classes))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers, *head_layers(channels * prod(size), classes, options))
 
 
 def _block(inputs: int, outputs: int, options: CNNOptions, *, three: bool) -> list[nn.Module]:

@@ -1,4 +1,7 @@
-"""Activations, initializations and the one-output head that the networks share."""
+"""Activations, initializations and heads that the networks share.
+
+B batch, K classes.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from medimg.models.options import parse_init
+from medimg.models.options import ModelOptions, parse_init
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -31,11 +35,56 @@ class OneOutput(nn.Module):
         return torch.cat([torch.zeros_like(z), z], dim=1)
 
 
+class Cumulative(nn.Module):
+    r"""Proportional odds: one latent z and K - 1 ordered cut points to K log-probabilities.
+
+    P(class <= k) = sigmoid(c_k - z) (McCullagh, J. R. Stat. Soc. B 42, 1980). Each cut point
+    lies a softplus above the one before, so that they stay in order whatever is learned. At
+    first all classes are alike at z = 0.
+
+    Parameters
+    ----------
+    classes : int
+        K, at least 2.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        shares = torch.arange(1, classes, dtype=torch.float64) / classes
+        cuts = torch.logit(shares)
+        self.lowest = nn.Parameter(cuts[:1].float())
+        self.gaps = nn.Parameter(cuts.diff().expm1().log().float())
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return log-probabilities (B, K) of the latent z (B, 1), float32 at least.
+
+        sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)), and a - b is a gap:
+        no difference of two numbers near each other is ever taken.
+        """
+        z = z.to(torch.promote_types(z.dtype, self.lowest.dtype))
+        gaps = functional.softplus(self.gaps)
+        cuts = torch.cat([self.lowest, self.lowest + gaps.cumsum(0)])
+        below, above = functional.logsigmoid(cuts - z), functional.logsigmoid(z - cuts)
+        between = below[:, 1:] + above[:, :-1] + torch.log(-torch.expm1(-gaps))
+        return torch.cat([below[:, :1], between, above[:, -1:]], dim=1)
+
+
+def head_layers(features: int, classes: int, options: ModelOptions) -> list[nn.Module]:
+    """Return the layers from features (B, F) to logits (B, K), dropout first."""
+    layers: list[nn.Module] = [nn.Dropout(options.dropout)] if options.dropout else []
+    if options.outputs == "one":
+        return [*layers, nn.Linear(features, 1), OneOutput()]
+    if options.outputs == "cumulative":
+        # No bias: it would move the cut points, and nothing else.
+        return [*layers, nn.Linear(features, 1, bias=False), Cumulative(classes)]
+    return [*layers, nn.Linear(features, classes)]
+
+
 def initialize(model: nn.Module, init: str) -> None:
     """Set the weights of linear and convolutional layers in place; biases become 0.
 
     ``xavier`` is Glorot and Bengio (AISTATS 2010), ``he`` is He et al. (ICCV 2015), both
-    normal; ``default`` leaves torch's own.
+    normal; ``default`` leaves the network's own.
     """
     scheme, std = parse_init(init)
     if scheme == "default":

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from medimg.errors import nearest
+from medimg.models.names import NAMES
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -20,12 +21,25 @@ class ModelOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    activation: Activation = "relu"
     dropout: Share = Field(0.0, description="share of units left out in training")
-    init: str = Field("default", description="default, zeros, xavier, he or normal(STD)")
-    outputs: Literal["classes", "one"] = Field(
-        "classes", description="one: a single output z for two classes, taken as logits (0, z)"
+    outputs: Literal["classes", "one", "cumulative"] = Field(
+        "classes",
+        description="one: a single output z for two classes, taken as logits (0, z); cumulative: "
+        "proportional odds for ordered classes, one output and K - 1 cut points",
     )
+    weights: str | None = Field(
+        None,
+        min_length=1,
+        description="where the weights begin, but those of the head: a .safetensors or .pt file, "
+        "or default for what torchvision or MONAI publishes (fetched once); null: at random",
+    )
+
+
+class OwnOptions(ModelOptions):
+    """What the networks take that are written here."""
+
+    activation: Activation = "relu"
+    init: str = Field("default", description="default, zeros, xavier, he or normal(STD)")
 
     @field_validator("init")
     @classmethod
@@ -34,13 +48,16 @@ class ModelOptions(BaseModel):
         return value
 
 
-class MLPOptions(ModelOptions):
+class MLPOptions(OwnOptions):
     """Fully connected layers; `hidden` holds the width of each hidden one."""
 
     hidden: tuple[Width, ...] = Field((128,), description="width of each hidden layer")
+    norm: Literal["none", "batch", "layer"] = Field(
+        "none", description="normalization between each hidden layer and its activation"
+    )
 
 
-class CNNOptions(ModelOptions):
+class CNNOptions(OwnOptions):
     """Blocks of convolution (3 a side), batch normalization and activation.
 
     The picture is halved between widths; one linear layer is fed with its mean, or, flattened,
@@ -54,8 +71,30 @@ class CNNOptions(ModelOptions):
     )
 
 
-#: Name -> options: what a config may ask for.
-OPTIONS: dict[str, type[ModelOptions]] = {"mlp": MLPOptions, "cnn": CNNOptions}
+class ResNetOptions(OwnOptions):
+    """Residual networks; `dropout` stands before the head."""
+
+    stem: Literal["auto", "small", "usual"] = Field(
+        "auto",
+        description="small: 3 a side, stride 1, no pooling; usual: 7 a side, stride 2, then "
+        "pooling; auto: small for sides up to 64 (volumes: 32)",
+    )
+
+
+class BackboneOptions(ModelOptions):
+    """Networks of torchvision and MONAI; `dropout` stands before the head, beside their own."""
+
+
+#: Name, or the names of a library -> options: what a config may ask for.
+OPTIONS: dict[str, type[ModelOptions]] = {
+    "mlp": MLPOptions,
+    "cnn": CNNOptions,
+    "resnet18": ResNetOptions,
+    "resnet34": ResNetOptions,
+    "resnet50": ResNetOptions,
+    "torchvision/*": BackboneOptions,
+    "monai/*": BackboneOptions,
+}
 
 
 def parse_init(text: str) -> tuple[str, float]:
@@ -76,8 +115,23 @@ def parse_init(text: str) -> tuple[str, float]:
     raise ValueError(f"init {text!r} is unknown{nearest(text, known)}; one of {', '.join(known)}")
 
 
+def family(name: str) -> str:
+    """Return the key that `OPTIONS` has for a network: its name, or ``"torchvision/*"``."""
+    library, slash, _ = name.rpartition("/")
+    return f"{library}/*" if slash else name
+
+
 def model_options(name: str, options: dict[str, Any]) -> ModelOptions:
-    """Return the checked options of the network `name`."""
-    if name not in OPTIONS:
-        raise ValueError(f"model {name!r} is unknown{nearest(name, OPTIONS)}; {', '.join(OPTIONS)}")
-    return OPTIONS[name].model_validate(options)
+    """Return the checked options of the network `name`.
+
+    Raises
+    ------
+    ValueError
+        An unknown name, or an option that it has not.
+    """
+    if name not in NAMES:
+        raise ValueError(
+            f"model {name!r} is unknown{nearest(name, NAMES)}; {', '.join(OPTIONS)} "
+            "(all of them: medimg.list_models())"
+        )
+    return OPTIONS[family(name)].model_validate(options)

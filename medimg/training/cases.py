@@ -1,41 +1,82 @@
-"""The training cases: which they are, where their pixels lie, how they are drawn.
+"""The training cases: which they are, their targets, their pixels on the device.
 
-B batch, C channels, D H W space, N training cases, K classes.
+C channels, N training cases, K classes.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medimg.data.batches import Batches
+from medimg.data.batches import Batches, to_float
 from medimg.data.store import ImageStore
 from medimg.errors import TrainingError, UsageError
-from medimg.inference.forward import chunks, to_device
+from medimg.inference.forward import batch_length, chunks
 from medimg.labels import class_index
+from medimg.models.weights import pretrained_statistics
+from medimg.training.feed import Feed
+from medimg.training.norms import CASES
 from medimg.training.options import FitOptions
-
-#: Training data of up to so many bytes are kept in memory; larger ones are memory-mapped.
-RESIDENT_BYTES = 4 * 2**30
 
 
 class Cases:
-    """The training pixels: resident on the device where they fit, else memory-mapped."""
+    """The labelled cases of split train.
 
-    def __init__(self, store: ImageStore, rows: NDArray[np.intp], device: torch.device) -> None:
-        self.store, self.rows, self.device = store, rows, device
-        size = len(rows) * math.prod(store.shape) * store.pixels.dtype.itemsize
-        self.resident = to_device(store.read(rows), device) if size <= RESIDENT_BYTES else None
+    Attributes
+    ----------
+    rows : intp (N,)
+        In the store.
+    known : float32 (N, K)
+        Their targets in {0, 1, NaN}.
+    targets : Tensor
+        The same on the device.
+    classes : int64 (N,) or None
+        On the CPU; None where a case has several labels.
+    mean, std : float32 (C,)
+        On the device: those that the network was pretrained with, else of these cases.
+    feed : Feed
+    """
 
-    def take(self, positions: Tensor) -> Tensor:
-        """Return the integers (B, C, [D,] H, W) at `positions` of the training cases."""
-        if self.resident is None:
-            return to_device(self.store.read(self.rows[positions.cpu().numpy()]), self.device)
-        return self.resident[positions]
+    def __init__(self, store: ImageStore, model: nn.Module, device: torch.device) -> None:
+        self.store = store
+        self.rows = training_rows(store)
+        self.known = store.manifest.targets[self.rows]
+        self.targets = torch.from_numpy(self.known.copy()).to(device)
+        exclusive = store.manifest.space.exclusive
+        self.classes = torch.from_numpy(class_index(self.known)) if exclusive else None
+        mean, std = pretrained_statistics(model) or moments(store, self.rows)
+        self.mean, self.std = (
+            torch.as_tensor(m, dtype=torch.float32, device=device) for m in (mean, std)
+        )
+        self.dtype = next(model.parameters()).dtype
+        self.feed = Feed(store, self.rows, device)
+
+    def floats(self, integers: Tensor) -> Tensor:
+        """Return normalized values of stored integers, in the type of the network's weights."""
+        return to_float(integers, self.mean, self.std).to(self.dtype)
+
+    def plain(self, order: Tensor, size: int) -> Iterator[Tensor]:
+        """Yield cases in order, not augmented, for the statistics of batch normalization.
+
+        Parameters
+        ----------
+        order : int64 (N,)
+        size : int
+            The largest batch of the training.
+        """
+        size = min(batch_length(self.store.shape), size)
+        for positions in torch.split(order[:CASES].to(self.targets.device), size):
+            if len(positions) == size or len(order) < size:
+                yield self.floats(self.feed.take(positions))
+
+    def ids(self, positions: Tensor) -> list[str]:
+        """Return the case ids at positions among the training cases."""
+        ids = self.store.manifest.frame["case_id"].to_numpy()
+        return [str(name) for name in ids[self.rows[positions.cpu().numpy()]]]
 
 
 def training_rows(store: ImageStore) -> NDArray[np.intp]:
@@ -83,7 +124,12 @@ def moments(store: ImageStore, rows: NDArray[np.intp]) -> tuple[Tensor, Tensor]:
     return torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
 
 
-def memory_format(model: nn.Module, store: ImageStore) -> torch.memory_format:
-    """Return channels_last for convolutions of images: a third faster on the CPU."""
-    images = len(store.shape) == 3 and any(isinstance(m, nn.Conv2d) for m in model.modules())
-    return torch.channels_last if images else torch.contiguous_format
+def memory_format(model: nn.Module) -> torch.memory_format:
+    """Return the layout of weights and batches: channels last where there are convolutions.
+
+    The products of bfloat16 and the vector units both want the channels of a pixel together.
+    """
+    kinds = {type(module) for module in model.modules()}
+    if nn.Conv3d in kinds:
+        return torch.channels_last_3d
+    return torch.channels_last if nn.Conv2d in kinds else torch.contiguous_format

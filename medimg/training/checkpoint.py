@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -9,49 +10,76 @@ from typing import Any
 import torch
 
 from medimg.errors import TrainingError
-from medimg.files import sha256_file, write_bytes, write_text
+from medimg.files import write_bytes
 
-_STATE, _SUM = "state.pt", "state.sha256"
+State = dict[str, Any]
+
+_SLOTS = ("state-1.pt", "state-2.pt")
+#: The file's first bytes: the SHA-256, in hexadecimal digits, of all that follows.
+_DIGEST = 64
 
 
 class Checkpoint:
-    """One folder with the latest state of a training.
+    """One folder with the two latest states of a training, written in turn.
 
-    The checksum's file names the state file of its generation, so that a kill between the two
-    writes leaves the former pair in force.
+    Each file begins with the SHA-256 of its rest: where the latest was damaged, the one before
+    it is taken, and the training goes over the same steps again.
+
+    Attributes
+    ----------
+    notes : list of str
+        What `load` had to set aside.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.notes: list[str] = []
+        self._count = 0
 
-    def save(self, state: dict[str, Any], generation: int) -> None:
-        """Write `state` (tensors and plain Python types), then make it the current one."""
-        path = self.folder / f"{generation}-{_STATE}"
+    def save(self, state: State) -> None:
+        """Write `state` (tensors and plain Python types) in place of the older one."""
+        self._count += 1
         buffer = io.BytesIO()
-        torch.save(state, buffer)
-        write_bytes(path, buffer.getvalue())
-        write_text(self.folder / _SUM, f"{sha256_file(path)}  {path.name}\n")
-        for old in self.folder.glob(f"*-{_STATE}"):
-            if old != path:
-                old.unlink()
+        torch.save({"count": self._count, "state": state}, buffer)
+        data = buffer.getbuffer()
+        digest = hashlib.sha256(data).hexdigest().encode("ascii")
+        write_bytes(self.folder / _SLOTS[self._count % 2], digest + data)
 
-    def load(self) -> dict[str, Any] | None:
-        """Return the current state, or None where there is none yet.
+    def load(self) -> State | None:
+        """Return the latest state that is whole, or None where there is none yet.
 
         Raises
         ------
         TrainingError
-            The state does not have the checksum that was written for it.
+            There are states, and all of them are damaged.
         """
-        marker = self.folder / _SUM
-        if not marker.is_file():
-            return None
-        stated, _, name = marker.read_text(encoding="ascii").strip().partition("  ")
-        path = self.folder / name
-        if not path.is_file() or sha256_file(path) != stated:
+        for left in self.folder.glob(".state-*.tmp"):  # of a kill while one was written
+            left.unlink()
+        files = [path for name in _SLOTS if (path := self.folder / name).is_file()]
+        read = [_read(path) for path in files]
+        damaged = [path for path, slot in zip(files, read, strict=True) if slot is None]
+        whole = [slot for slot in read if slot is not None]
+        if damaged and not whole:
             raise TrainingError(
-                f"{path} is missing or damaged (its SHA-256 is not the one noted)",
+                f"{', '.join(map(str, damaged))}: damaged (the SHA-256 is not the one noted)",
                 remedy="start the run again with --overwrite",
             )
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        self.notes += [f"{path} is damaged; went on from the state before it" for path in damaged]
+        if not whole:
+            return None
+        latest = max(whole, key=lambda slot: int(slot["count"]))
+        # The next is written over the damaged one, or over the older of two that are whole.
+        self._count = int(latest["count"])
+        state: State = latest["state"]
         return state
+
+
+def _read(path: Path) -> State | None:
+    """Return what a slot holds, or None where a single bit of it is not as it was written."""
+    data = path.read_bytes()
+    if hashlib.sha256(memoryview(data)[_DIGEST:]).hexdigest().encode("ascii") != data[:_DIGEST]:
+        return None
+    slot: State = torch.load(
+        io.BytesIO(memoryview(data)[_DIGEST:]), weights_only=True, map_location="cpu"
+    )
+    return slot

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ def has_norms(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def settle_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
+def settle_norms(model: nn.Module, batches: Iterable[Tensor], still: Collection[str] = ()) -> None:
     """Set the running statistics of batch normalization to those of `batches`.
 
     Augmentation blurs, turns and cuts, so that the statistics gathered in training are not
@@ -31,8 +31,14 @@ def settle_norms(model: nn.Module, batches: Iterable[Tensor]) -> None:
     ----------
     batches : iterable of float32 (B, C, [D,] H, W)
         Normalized training cases, not augmented; each batch counts alike.
+    still : collection of str
+        Names of modules that keep theirs: frozen, with the weights above them fitted to these.
     """
-    norms: list[Any] = [module for module in model.modules() if _keeps_statistics(module)]
+    norms: list[Any] = [
+        module
+        for name, module in model.named_modules()
+        if _keeps_statistics(module) and name not in still
+    ]
     momenta = [norm.momentum for norm in norms]
     training = model.training
     model.eval()

@@ -1,45 +1,63 @@
-"""Optimizers and schedules by name."""
+"""Optimizers by name."""
 
 from __future__ import annotations
 
-import math
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from medimg.errors import UsageError
+from medimg.training.adam import LeanAdam
+from medimg.training.groups import Group, parameter_groups
+from medimg.training.muon import MuonWithAdamW
 from medimg.training.options import FitOptions
 
 
-def make_optimizer(model: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
-    """Return the optimizer; fused, which gives the same steps in one pass over the memory."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
+class Optimizer(Protocol):
+    """What the training needs of an optimizer, be it one of torch's or two as one."""
+
+    @property
+    def param_groups(self) -> list[Group]:
+        """The groups of parameters; their ``lr`` may be changed in place."""
+
+    def step(self) -> Any:
+        """Change the parameters by their gradients; those without one stay."""
+
+    def zero_grad(self) -> None:
+        """Set the gradients to None."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state: tensors and plain Python types."""
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Set what `state_dict` returned."""
+
+
+def make_optimizer(model: nn.Module, options: FitOptions) -> Optimizer:
+    """Return the optimizer of a network that is on its device and in its memory format.
+
+    Fused, which gives the same steps in one pass over the memory.
+
+    Raises
+    ------
+    UsageError
+        No parameter can be trained; or ``muon`` for a network without a hidden matrix.
+    """
+    groups = parameter_groups(model, options)
+    if not groups:
+        raise UsageError(
+            "the network has no parameter to train",
+            remedy="set requires_grad of those that are to be trained",
+        )
     if options.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters,
+            groups,
             lr=options.lr,
             momentum=options.momentum,
-            weight_decay=options.weight_decay,
+            nesterov=options.nesterov,
             fused=True,
         )
-    kind: type[torch.optim.Adam] = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[
-        options.optimizer
-    ]
-    return kind(parameters, lr=options.lr, weight_decay=options.weight_decay, fused=True)
-
-
-def learning_rate(options: FitOptions, step: int, steps_an_epoch: int) -> float:
-    """Return the learning rate of a step, the first being 0.
-
-    Cosine falls to 0 at the end of the last epoch (Loshchilov and Hutter, ICLR 2017); `step`
-    lowers the rate after each of the epochs named.
-    """
-    epoch = step / steps_an_epoch
-    rate = options.lr
-    if options.schedule == "cosine":
-        share = (epoch - options.warmup) / max(options.epochs - options.warmup, 1e-9)
-        rate *= 0.5 * (1 + math.cos(math.pi * min(max(share, 0.0), 1.0)))
-    elif options.schedule == "step":
-        rate *= options.step_factor ** sum(epoch >= after for after in options.steps)
-    if epoch < options.warmup:
-        rate = options.lr * (step + 1) / (options.warmup * steps_an_epoch)
-    return rate
+    if options.optimizer == "muon":
+        return MuonWithAdamW(model, groups, options.lr)
+    return LeanAdam(groups, options.lr, decoupled=options.optimizer == "adamw")

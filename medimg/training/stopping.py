@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from medimg.errors import UsageError
-from medimg.training.options import FitOptions
+from medimg.training.options import LOWER_IS_BETTER, FitOptions
 
 #: Epochs over which `converge` looks back.
 WINDOW = 10
@@ -38,7 +38,7 @@ class Best:
                 f"fit.monitor: {monitor}, but val has no case or one class only",
                 remedy="give the split val more cases, or set monitor to null",
             )
-        value = -row[monitor] if monitor == "val_loss" else row[monitor]
+        value = -row[monitor] if monitor in LOWER_IS_BETTER else row[monitor]
         self.said += f" {monitor} {row[monitor]:.4f}"
         if value > self.value:
             self.value, self.epoch = value, row["epoch"]

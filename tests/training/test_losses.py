@@ -1,177 +1,255 @@
-"""Losses, weights, samplers, schedules: the balance that is taken away is given back."""
+"""Losses: their values by hand, their gradients, and that parts add up to the whole."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
+from torch.nn import functional
 
-from medimg.calibrator import to_probabilities
 from medimg.errors import TrainingError, UsageError
-from medimg.evaluation.calibrators.fit import fit_calibrator
-from medimg.evaluation.metrics import ece_positive
 from medimg.labels import LabelSpace
-from medimg.predictions import Predictions
-from medimg.training.losses import class_weights, logit_shift, make_loss
-from medimg.training.optim import learning_rate
+from medimg.training.losses import Loss, make_loss
 from medimg.training.options import FitOptions
 
 TWO = LabelSpace(("a", "b"))
 THREE = LabelSpace(("a", "b", "c"))
 MANY = LabelSpace(("a", "b", "c"), "multilabel")
+GRADES = LabelSpace(("a", "b", "c"), "ordinal")
+CPU = torch.device("cpu")
+LABELS = {
+    "multiclass": THREE.one_hot([0, 0, 0, 1, 1, 2]),
+    "multilabel": np.array(
+        [[1, 0, 1], [0, 0, 1], [0, 1, 0], [0, np.nan, 1], [1, 1, 0], [np.nan, 0, 0]], np.float32
+    ),
+}
+#: Every loss with every label space and option that it goes with.
+ALL = [
+    (THREE, {}),
+    (THREE, {"label_smoothing": 0.1}),
+    (THREE, {"class_weights": "balanced"}),
+    (THREE, {"logit_adjustment": 1.0}),
+    (THREE, {"loss": "mse"}),
+    (THREE, {"loss": "mse", "class_weights": "effective"}),
+    (THREE, {"loss": "focal"}),
+    (THREE, {"loss": "focal", "focal_gamma": 0.5, "class_weights": "balanced"}),
+    (GRADES, {}),
+    (MANY, {}),
+    (MANY, {"class_weights": "balanced", "logit_adjustment": 1.0}),
+    (MANY, {"loss": "focal", "class_weights": "effective"}),
+    (MANY, {"loss": "asymmetric"}),
+    (MANY, {"loss": "asymmetric", "asymmetric_clip": 0.0, "asymmetric_gammas": (0.5, 0.5)}),
+]
 
 
-def test_cross_entropy_by_hand() -> None:
-    loss = make_loss(FitOptions(), TWO, None)
-    value = loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))
-    assert float(value) == pytest.approx(np.log(2))
+def made(space: LabelSpace = TWO, targets: np.ndarray | None = None, **options: object) -> Loss:
+    if targets is None:
+        targets = LABELS["multilabel"] if not space.exclusive else space.one_hot(range(space.k))
+    return make_loss(FitOptions(**options), space, targets, CPU)  # type: ignore[arg-type]
 
 
-def test_mean_squared_error_sums_over_classes() -> None:
-    loss = make_loss(FitOptions(loss="mse"), TWO, None)
-    value = loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.0]]))
-    assert float(value) == pytest.approx(0.5)
+def mean(loss: Loss, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return loss.total(logits, targets) / loss.count(targets)
+
+
+def case(space: LabelSpace) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and targets (6, 3) of a batch."""
+    targets = torch.from_numpy(LABELS["multiclass" if space.exclusive else "multilabel"])
+    return torch.randn(6, 3, generator=torch.Generator().manual_seed(1)) * 2, targets
+
+
+def test_losses_of_even_chances_by_hand() -> None:
+    logits, targets = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
+    assert float(made().total(logits, targets)) == pytest.approx(np.log(2))
+    assert float(made(loss="mse").total(logits, targets)) == pytest.approx(0.5)
+    focal = made(loss="focal", focal_gamma=3.0)
+    assert float(focal.total(logits, targets)) == pytest.approx(np.log(2) / 8)
+
+
+def test_the_asymmetric_loss_by_hand() -> None:
+    one = LabelSpace(("a",), "multilabel")
+    loss = made(one, np.array([[1], [0]], np.float32), loss="asymmetric")
+    logit = torch.tensor([[np.log(0.6 / 0.4)]])
+    present = loss.total(logit, torch.ones(1, 1))
+    assert float(present) == pytest.approx(-0.4 * np.log(0.6))
+    absent = loss.total(logit, torch.zeros(1, 1))
+    assert float(absent) == pytest.approx(-(0.55**4) * np.log(0.45))
+    known_absent = torch.tensor([[np.log(0.04 / 0.96)]])
+    assert float(loss.total(known_absent, torch.zeros(1, 1))) == 0
+
+
+def test_cross_entropy_is_that_of_torch_in_value_and_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = (torch.randn(64, 3, generator=generator) * 20).requires_grad_()
+    soft = torch.rand(64, 3, generator=generator).softmax(dim=1)
+    for targets, smoothing in ((soft, 0.0), (soft, 0.2), (THREE.one_hot([0, 2] * 32), 0.0)):
+        targets = torch.as_tensor(targets)
+        ours = made(THREE, label_smoothing=smoothing).total(logits, targets) / 64
+        peer = functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        assert float(ours.detach()) == pytest.approx(float(peer.detach()), rel=1e-6)
+        (mine,), (theirs,) = torch.autograd.grad(ours, logits), torch.autograd.grad(peer, logits)
+        assert torch.allclose(mine, theirs, atol=1e-8, rtol=1e-5)
 
 
 def test_binary_cross_entropy_of_the_difference_is_cross_entropy_of_two() -> None:
     z = torch.randn(9, 2, generator=torch.Generator().manual_seed(0))
     t = torch.from_numpy(TWO.one_hot([0, 1, 1, 0, 1, 0, 0, 0, 1]))
-    assert make_loss(FitOptions(loss="bce"), TWO, None)(z, t) == pytest.approx(
-        float(make_loss(FitOptions(), TWO, None)(z, t))
-    )
+    expected = functional.binary_cross_entropy_with_logits(z[:, 1] - z[:, 0], t[:, 1])
+    assert float(mean(made(loss="bce"), z, t)) == pytest.approx(float(expected))
 
 
-def test_unknown_labels_have_no_part_in_the_loss() -> None:
-    loss = make_loss(FitOptions(), MANY, None)
+def test_focal_without_a_gamma_is_cross_entropy() -> None:
+    logits, targets = case(THREE)
+    plain = made(THREE, loss="focal", focal_gamma=0.0).total(logits, targets)
+    assert float(plain) == pytest.approx(float(made(THREE).total(logits, targets)))
+
+
+def test_focal_loss_of_labels_is_that_of_the_paper_for_each_known_one() -> None:
+    logits, targets = case(MANY)
+    known = ~targets.isnan()
+    p = 1 / (1 + (-logits[known].double()).exp())
+    right = torch.where(targets[known] == 1, p, 1 - p)
+    expected = -((1 - right) ** 2 * right.log()).sum()
+    assert float(made(MANY, loss="focal").total(logits, targets)) == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("space, options", ALL, ids=str)
+def test_gradients_are_those_of_finite_differences(
+    space: LabelSpace, options: dict[str, object]
+) -> None:
+    logits, targets = case(space)
+    loss = made(space, targets.numpy(), **options)
+    logits, targets = logits.double().requires_grad_(), targets.double()
+    gradient = torch.autograd.grad(loss.total(logits, targets) * 3, logits)[0] / 3
+    steps = 1e-6 * torch.eye(18, dtype=torch.float64).reshape(18, 6, 3)
+    with torch.no_grad():
+        rises = [loss.total(logits + h, targets) - loss.total(logits - h, targets) for h in steps]
+    assert torch.allclose(gradient.flatten(), torch.stack(rises) / 2e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("space, options", ALL, ids=str)
+def test_parts_of_a_batch_add_up_to_the_whole(
+    space: LabelSpace, options: dict[str, object]
+) -> None:
+    logits, targets = case(space)
+    loss = made(space, targets.numpy(), **options)
+    logits, targets = logits.double(), targets.double()
+    parts = [(logits[a:b], targets[a:b]) for a, b in ((0, 1), (1, 4), (4, 4), (4, 6))]
+    together = sum(float(loss.total(z, t)) for z, t in parts)
+    assert together == pytest.approx(float(loss.total(logits, targets)), rel=1e-12)
+    counts = sum(float(loss.count(t)) for _, t in parts)
+    assert counts == float(loss.count(targets)) == (6 if space.exclusive else 16)
+
+
+@pytest.mark.parametrize("space, options", ALL, ids=str)
+def test_boundless_logits_cost_and_teach_finite_amounts(
+    space: LabelSpace, options: dict[str, object]
+) -> None:
+    targets = case(space)[1]
+    loss = made(space, targets.numpy(), **options)
+    for size in (30.0, 200.0, 1e4):
+        for sign in (1, -1):
+            logits = (sign * size * (2 * targets.nan_to_num() - 1)).requires_grad_()
+            value = loss.total(logits, targets)
+            torch.autograd.backward(value)
+            assert value.isfinite(), (size, sign)
+            assert logits.grad is not None
+            assert logits.grad.isfinite().all(), (size, sign)
+
+
+@pytest.mark.parametrize("space, options", ALL, ids=str)
+def test_half_precision_logits_are_reckoned_in_single(
+    space: LabelSpace, options: dict[str, object]
+) -> None:
+    logits, targets = case(space)
+    loss = made(space, targets.numpy(), **options)
+    half = logits.bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss.total(half, targets)
+    assert value.dtype == torch.float32
+    expected = loss.total(half.detach().float(), targets)
+    assert float(value.detach()) == pytest.approx(float(expected), rel=1e-6)
+    torch.autograd.backward(value)
+    assert half.grad is not None
+    assert half.grad.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "mse", "focal"])
+def test_a_mixed_case_pulls_as_its_parts_do(name: str) -> None:
+    """Of mixup: the gradient is the mean of those of both classes, weights and all."""
+    options = {"loss": name, "class_weights": (1.0, 2.0, 5.0)}
+    loss = made(THREE, **options)
+    logits = torch.tensor([[0.3, -1.0, 0.7]], requires_grad=True)
+
+    def pull(target: list[float]) -> torch.Tensor:
+        value = loss.total(logits, torch.tensor([target]))
+        return torch.autograd.grad(value, logits)[0]
+
+    both = 0.3 * pull([1.0, 0.0, 0.0]) + 0.7 * pull([0.0, 0.0, 1.0])
+    assert torch.allclose(pull([0.3, 0.0, 0.7]), both, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["bce", "focal", "asymmetric"])
+def test_unknown_labels_have_no_part_in_the_loss(name: str) -> None:
+    loss = made(MANY, loss=name)
     z = torch.tensor([[3.0, -1.0, 0.0]], requires_grad=True)
-    value = loss(z, torch.tensor([[1.0, float("nan"), float("nan")]]))
-    value.backward()
-    assert value.item() == pytest.approx(float(np.log1p(np.exp(-3.0))))
+    target = torch.tensor([[1.0, float("nan"), float("nan")]])
+    value = loss.total(z, target)
+    torch.autograd.backward(value)
+    assert float(loss.count(target)) == 1
+    if name == "bce":
+        assert float(value.detach()) == pytest.approx(float(np.log1p(np.exp(-3.0))))
     assert z.grad is not None
+    assert z.grad[0, 0] < 0
     assert z.grad[0, 1:].tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("loss, space", [("mse", MANY), ("cross_entropy", MANY), ("bce", THREE)])
-def test_a_loss_without_use_for_the_labels_is_refused(loss: str, space: LabelSpace) -> None:
-    with pytest.raises(UsageError, match=loss):
-        make_loss(FitOptions(loss=loss), space, None)
-
-
-def test_balanced_weights_are_those_of_scikit_learn() -> None:
-    from sklearn.utils.class_weight import compute_class_weight
-
-    labels = np.array([0] * 7 + [1] * 2 + [2])
-    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    options = FitOptions(class_weights="balanced")
-    assert np.allclose(class_weights(options, THREE.one_hot(labels), THREE), expected)
-
-
-def test_weights_that_do_not_fit_are_refused() -> None:
-    targets = TWO.one_hot([0, 0])
-    with pytest.raises(UsageError, match="3 numbers for 2"):
-        class_weights(FitOptions(class_weights=(1, 2, 3)), targets, TWO)
-    with pytest.raises(TrainingError, match="'b'"):
-        class_weights(FitOptions(class_weights="balanced"), targets, TWO)
-
-
-@pytest.mark.parametrize("name", ["cross_entropy", "mse", "bce"])
-def test_the_shift_is_what_weights_do_to_the_minimizer(name: str) -> None:
-    """Of one group of cases the best logits are known: the shares of the data, shifted."""
-    labels = np.array([0] * 30 + [1] * 10)
-    targets = TWO.one_hot(labels)
-    options = FitOptions(loss=name, class_weights=(1.0, 5.0))  # type: ignore[arg-type]
-    weights = class_weights(options, targets, TWO)
-    loss = make_loss(options, TWO, torch.tensor(weights, dtype=torch.float32))
-
-    def value(z: np.ndarray) -> float:
-        logits = torch.tensor([[0.0, z[0]]], dtype=torch.float32).repeat(40, 1)
-        return float(loss(logits, torch.from_numpy(targets)))
-
-    best = minimize(value, [0.0], method="Nelder-Mead").x[0]
-    shift = logit_shift(options, weights, targets, TWO)
-    assert best - (shift[1] - shift[0]) == pytest.approx(np.log(10 / 30), abs=0.01)
-
-
-def test_the_weighted_sampler_shifts_by_its_rates() -> None:
-    targets = TWO.one_hot([0] * 30 + [1] * 10)
-    shift = logit_shift(FitOptions(sampler="weighted"), None, targets, TWO)
-    assert shift[1] - shift[0] == pytest.approx(np.log(3))
-    balanced = FitOptions(sampler="weighted", class_weights="balanced")
-    both = logit_shift(balanced, class_weights(balanced, targets, TWO), targets, TWO)
-    assert both[1] - both[0] == pytest.approx(2 * np.log(3))
-
-
-def test_positive_weights_shift_each_label_by_itself() -> None:
-    targets = np.array([[1, 0, 1], [0, 0, 1], [0, 1, 0], [0, np.nan, 1]], np.float32)
-    options = FitOptions(class_weights="balanced")
-    weights = class_weights(options, targets, MANY)
-    assert np.allclose(weights, [3, 2, 1 / 3])
-    assert np.allclose(logit_shift(options, weights, targets, MANY), np.log(weights))
-
-
-def test_logits_shifted_by_class_weights_end_calibrated() -> None:
-    """Weights of 399/147 shift the logit by 1.0; corrected before temperature scaling, the
-    positive class's ECE at 200,000 cases is under .01, uncorrected it stays far above."""
-    rng = np.random.default_rng(0)
-    n = 200_000
-    z = np.stack([np.zeros(n), rng.normal(-1, 1.5, n)], axis=1)
-    labels = (rng.random(n) < to_probabilities(z, "logits", TWO)[:, 1]).astype(int)
-    targets = TWO.one_hot(labels)
-    options = FitOptions(class_weights=(1.0, 399 / 147))
-    shift = logit_shift(options, class_weights(options, targets, TWO), targets, TWO)
-    assert shift[1] - shift[0] == pytest.approx(1.0, abs=0.002)
-
-    def ece(scores: np.ndarray) -> float:
-        ids = np.char.add("c", np.arange(n).astype(str))
-        predictions = Predictions(ids, scores.astype(np.float32), "logits", TWO, targets)
-        predictions = predictions.with_calibrator(fit_calibrator(predictions, "temperature"))
-        order = predictions.targets
-        return float(ece_positive(predictions.probabilities, order))
-
-    assert ece(z + shift - shift) < 0.01
-    assert ece(z + shift) > 0.1
-
-
-def test_schedules_start_and_end_where_they_should() -> None:
-    cosine = FitOptions(epochs=10, lr=1.0, schedule="cosine", warmup=2)
-    rates = [learning_rate(cosine, step, 5) for step in range(50)]
-    assert rates[0] == pytest.approx(0.1)
-    assert max(rates) == rates[10] == pytest.approx(1.0)
-    assert rates[-1] < 0.01
-    step = FitOptions(epochs=10, lr=1.0, schedule="step", steps=(5, 8))
-    assert [round(learning_rate(step, e, 1), 6) for e in (0, 4, 5, 7, 8)] == [1, 1, 0.1, 0.1, 0.01]
-    assert learning_rate(FitOptions(lr=0.3), 7, 5) == 0.3
+def test_a_batch_without_a_known_label_costs_nothing_and_counts_nothing() -> None:
+    unknown = torch.full((2, 3), float("nan"))
+    loss = made(MANY)
+    assert float(loss.total(torch.ones(2, 3), unknown)) == float(loss.count(unknown)) == 0
 
 
 @pytest.mark.parametrize(
-    "options",
+    "loss, space",
     [
-        {"momentum": 0.9, "optimizer": "adam"},
-        {"schedule": "step"},
-        {"steps": (3,)},
-        {"label_smoothing": 0.1, "loss": "mse"},
-        {"patience": 3},
+        ("mse", MANY),
+        ("cross_entropy", MANY),
+        ("bce", THREE),
+        ("asymmetric", THREE),
+        ("mse", GRADES),
+        ("bce", GRADES),
+        ("asymmetric", GRADES),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=r"needs|for|go together"):
-        FitOptions(**options)
+def test_a_loss_without_use_for_the_labels_is_refused(loss: str, space: LabelSpace) -> None:
+    with pytest.raises(UsageError, match=loss):
+        made(space, loss=loss)
 
 
-@pytest.mark.parametrize("size", [1, 4, 16, 40])
-def test_small_batches_do_not_cancel_the_weights(size: int) -> None:
-    """The mean gradient over the batches of an epoch is that of the whole weighted loss."""
-    targets = TWO.one_hot([0] * 30 + [1] * 10)
-    options = FitOptions(class_weights="balanced")
-    weights = class_weights(options, targets, TWO)
-    assert weights is not None
-    tensor = torch.tensor(weights, dtype=torch.float32)
-    loss = make_loss(options, TWO, tensor, float((targets @ weights).mean()))
-    best = torch.zeros(2, requires_grad=True)  # balanced: equal logits are the minimum
-    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
-    for batch in torch.split(order, size):
-        part = torch.from_numpy(targets)[batch]
-        (loss(best.expand(len(part), 2), part) * len(part)).backward()
-    assert best.grad is not None
-    assert best.grad.abs().max().item() < 1e-5
+def test_label_smoothing_of_labels_that_do_not_exclude_each_other_is_refused() -> None:
+    with pytest.raises(UsageError, match="label_smoothing"):
+        made(MANY, label_smoothing=0.1)
+
+
+def test_a_prior_that_no_training_case_tells_is_refused() -> None:
+    with pytest.raises(TrainingError, match=r"logit_adjustment.*'c'"):
+        made(THREE, THREE.one_hot([0, 1]), logit_adjustment=1.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("space, options", ALL, ids=str)
+def test_losses_on_cuda_are_those_of_the_cpu(space: LabelSpace, options: dict[str, object]) -> None:
+    logits, targets = case(space)
+    results = []
+    for device in (CPU, torch.device("cuda")):
+        given = FitOptions(**options)  # type: ignore[arg-type]
+        loss = make_loss(given, space, targets.numpy(), device)
+        z = logits.to(device, copy=True).requires_grad_()
+        value = mean(loss, z, targets.to(device))
+        torch.autograd.backward(value)
+        assert z.grad is not None
+        results.append((float(value.detach()), z.grad.cpu()))
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert torch.allclose(results[0][1], results[1][1], atol=1e-6)

@@ -31,9 +31,10 @@ def run_once(config: Path, seed: int, folder: Path, overrides: list[str]) -> dic
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
     metrics = json.loads((folder / "report/metrics.json").read_text())["metrics"]
-    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    rows = map(json.loads, (folder / "log.jsonl").read_text().splitlines())
+    (end,) = (row for row in rows if row["event"] == "end")
     values = {name: metrics[name]["value"] for name in NAMES if name in metrics}
-    return {**values, "epochs": rows[-1]["epochs"], "seconds": seconds}
+    return {**values, "epochs": end["epochs"], "seconds": seconds}
 
 
 def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,12 +1,16 @@
-"""Training of an MLP 784-512-256-10 on Fashion-MNIST: medimg beside a plain PyTorch script.
-
-The plain script is what a tutorial shows: torchvision's dataset with `ToTensor`, a `DataLoader`
-that shuffles, Adam. Both train on the same 60,000 cases with the same network, batch and number
-of epochs, in processes of their own, interleaved A B A B. What is compared is the training
-phase, from the first batch to the last: medimg's from its `log.jsonl`, the script's as it times
-itself. One JSON line out.
+"""Training: medimg beside its peers, interleaved, each run in a process of its own.
 
     python benchmarks/bench_train.py --rounds 5 --epochs 10
+    python benchmarks/bench_train.py --only mlp,tiny --peers /path/to/python
+
+mlp: 784-512-256-10 on Fashion-MNIST (60,000 cases, batch 128, Adam) beside a DataLoader over
+torchvision's dataset, a DataLoader over a TensorDataset, Lightning, and Keras on JAX. tiny: the
+same for 784-10-10. cnn, resnet: images a second of the small CNN and of ResNet-18 (28 px) beside
+a plain float32 NCHW loop, and beside forward, backward and step alone (`bare`), which gives the
+overhead of medimg's loop. medimg runs by its public command; its training phase, from the first
+batch to the last, is read from its log. Beside it the whole time of the process, its peak memory
+and the accuracy. The peers are in `train_peers.py`; `--peers` is a Python that has them (extra
+`bench`). One JSON line out.
 """
 
 from __future__ import annotations
@@ -19,72 +23,86 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
-PLAIN = """
-import sys, time, torch
-from torch import nn
-from torch.utils.data import DataLoader
-from torchvision.datasets import FashionMNIST
-from torchvision.transforms import ToTensor
-torch.manual_seed(0)
-root, epochs = sys.argv[1], int(sys.argv[2])
-train = DataLoader(FashionMNIST(root, train=True, transform=ToTensor()), 128, shuffle=True)
-test = DataLoader(FashionMNIST(root, train=False, transform=ToTensor()), 1024)
-model = nn.Sequential(nn.Flatten(), nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256),
-                      nn.ReLU(), nn.Linear(256, 10))
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-loss_of = nn.CrossEntropyLoss()
-start = time.perf_counter()
-for _ in range(epochs):
-    for x, y in train:
-        optimizer.zero_grad()
-        loss_of(model(x), y).backward()
-        optimizer.step()
-seconds = time.perf_counter() - start
-with torch.no_grad():
-    right = sum(int((model(x).argmax(1) == y).sum()) for x, y in test)
-print(seconds, right / 10000)
-"""
-OVERRIDES = (
-    "data.source=fashion-mnist",
-    "data.classes=[]",
-    "split={train: 0.9, val: 0, calib: 0, test: 0.1}",
-    "model={name: mlp, hidden: [512, 256]}",
-    "fit={batch_size: 128, optimizer: adam, lr: 1e-3}",
-    "evaluate.resamples=100",
-)
+import torch
+from train_peers import TIMED
+
+HERE = Path(__file__).resolve().parent
+PEERS = {
+    "mlp": ("torchvision", "tensors", "lightning", "keras"),
+    "tiny": ("torchvision", "tensors", "lightning", "keras"),
+    "cnn": ("plain", "bare"),
+    "resnet": ("plain", "bare"),
+}
+MODELS = {
+    "mlp": "{name: mlp, hidden: [512, 256]}",
+    "tiny": "{name: mlp, hidden: [10]}",
+    "cnn": "{name: cnn}",
+    "resnet": "{name: resnet18, stem: small}",
+}
+FASHION = ("data.source=fashion-mnist", "split={train: 0.9, val: 0, calib: 0, test: 0.1}")
+Figures = dict[str, float]
 
 
-def run_plain(root: Path, epochs: int) -> dict[str, float]:
-    """Run the plain script; return its training phase, whole time and accuracy."""
+def run(command: list[str], threads: int | None) -> tuple[str, Figures]:
+    """Run a command; return what it printed, its whole time (s) and its peak memory (MiB)."""
+    env = dict(os.environ)
+    if threads is not None:
+        env["OMP_NUM_THREADS"] = str(threads)
     start = time.perf_counter()
-    command = [sys.executable, "-c", PLAIN, str(root), str(epochs)]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, accuracy = map(float, out.split())
+    child = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None and child.stderr is not None
+    errors: list[bytes] = []
+    reader = threading.Thread(target=lambda: errors.append(child.stderr.read()))  # type: ignore[union-attr]
+    reader.start()
+    out = child.stdout.read().decode()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
     whole = time.perf_counter() - start
-    return {"training": seconds, "whole": whole, "accuracy": accuracy}
+    reader.join()
+    if child.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{errors[0].decode()[-2000:]}")
+    return out, {"whole": whole, "peak_mib": usage.ru_maxrss / 1024}
 
 
-def run_medimg(folder: Path, epochs: int) -> dict[str, float]:
-    """Run `medimg train`; return its training phase, whole time and accuracy."""
-    config = Path(__file__).resolve().parents[1] / "configs" / "fashion_mnist_cnn.yaml"
-    command = [sys.executable, "-m", "medimg", "train", str(config), "-o", str(folder / "run")]
-    command += ["--overwrite", "--set", f"data.cache={folder / 'cache'}"]
-    for override in OVERRIDES:
-        command += ["--set", override]
-    command += ["--set", f"fit.epochs={epochs}"]
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, text=True)
-    whole = time.perf_counter() - start
+def run_peer(name: str, network: str, root: Path, options: argparse.Namespace) -> Figures:
+    """Return the figures of one run of a peer."""
+    arguments = [name, network, str(root), str(options.epochs), str(options.threads)]
+    python = options.peers if name in ("lightning", "keras") else sys.executable
+    out, cost = run([python, str(HERE / "train_peers.py"), *arguments], options.threads)
+    found: Figures = json.loads(out.splitlines()[-1])
+    return found | cost
+
+
+def run_medimg(network: str, folder: Path, options: argparse.Namespace) -> Figures:
+    """Return the figures of one `medimg train`."""
+    breast = network == "resnet"
+    config = "breastmnist_cnn.yaml" if breast else "fashion_mnist_cnn.yaml"
+    batch, _ = TIMED.get(network, (128, 0))
+    epochs = {"resnet": 4, "cnn": 2}.get(network, options.epochs)
+    overrides = [
+        *(() if breast else FASHION),
+        f"model={MODELS[network]}",
+        f"fit={{batch_size: {batch}, optimizer: adam, lr: 1e-3, epochs: {epochs}}}",
+        "evaluate.resamples=100",
+        f"data.cache={folder / 'cache'}",
+    ]
+    command = [sys.executable, "-m", "medimg", "train", str(HERE.parent / "configs" / config)]
+    command += ["-o", str(folder / "run"), "--overwrite"]
+    command += [word for override in overrides for word in ("--set", override)]
+    _, cost = run(command, options.threads)
     rows = [json.loads(line) for line in (folder / "run/log.jsonl").read_text().splitlines()]
+    start, end = ({row["event"]: row for row in rows}[event] for event in ("start", "end"))
     metrics = json.loads((folder / "run/report/metrics.json").read_text())["metrics"]
-    return {
-        "training": rows[-1]["training_seconds"],
-        "whole": whole,
-        "accuracy": metrics["accuracy"]["value"],
-    }
+    found = {"training": end["training_seconds"], "accuracy": metrics["accuracy"]["value"]} | cost
+    if network in TIMED:
+        seconds = [row["seconds"] for row in rows if row["event"] == "epoch"][1:]
+        found["images_a_second"] = start["train"] / statistics.median(seconds)
+    return found
 
 
 def torchvision_root(data: Path, folder: Path) -> Path:
@@ -96,37 +114,56 @@ def torchvision_root(data: Path, folder: Path) -> Path:
     return folder
 
 
-def median(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Return the median of each figure."""
-    return {key: round(statistics.median(row[key] for row in rows), 4) for key in rows[0]}
+def ratio(peer: Figures, medimg: Figures) -> float:
+    """Return how many times faster medimg is in one round."""
+    if "images_a_second" in peer:
+        return medimg["images_a_second"] / peer["images_a_second"]
+    return peer["training"] / medimg["training"]
+
+
+def bench(network: str, root: Path, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Run peers and medimg in turn; return medians of the figures and of the ratios."""
+    rounds: list[dict[str, Figures]] = []
+    for number in range(options.rounds):
+        row = {peer: run_peer(peer, network, root, options) for peer in PEERS[network]}
+        row["medimg"] = run_medimg(network, folder, options)
+        rounds.append(row)
+        sys.stderr.write(f"{network} round {number + 1}: {json.dumps(row)}\n")
+    found: dict[str, Any] = {
+        name: {
+            key: round(statistics.median(row[name][key] for row in rounds), 4)
+            for key in rounds[0][name]
+        }
+        for name in rounds[0]
+    }
+    found["times_faster"] = {}
+    for peer in PEERS[network]:
+        each = [ratio(row[peer], row["medimg"]) for row in rounds]
+        found["times_faster"][peer] = [round(f(each), 3) for f in (min, statistics.median, max)]
+    if "bare" in PEERS[network]:
+        overheads = [1 / ratio(row["bare"], row["medimg"]) - 1 for row in rounds]
+        found["loop_overhead"] = round(statistics.median(overheads), 4)
+    return found
 
 
 def main() -> None:
     """Run the benchmark and print one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=10, help="of the perceptrons")
+    parser.add_argument("--only", default="mlp,tiny,resnet,cnn")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--peers", default=sys.executable, help="a Python with lightning and keras")
     options = parser.parse_args()
     data = Path(os.environ.get("MEDIMG_DATA", "../shared/data")).resolve()
     os.environ["MEDIMG_DATA"] = str(data)
-    plain, medimg = [], []
+    result: dict[str, Any] = {"bench": "train", "epochs": options.epochs, "rounds": options.rounds}
+    result |= {"cpus": os.cpu_count(), "threads": options.threads, "torch": torch.__version__}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         root = torchvision_root(data, folder / "torchvision")
-        for _ in range(options.rounds):
-            plain.append(run_plain(root, options.epochs))
-            medimg.append(run_medimg(folder, options.epochs))
-    ratios = [p["training"] / m["training"] for p, m in zip(plain, medimg, strict=True)]
-    result = {
-        "bench": "train_mlp_fashion_mnist",
-        "epochs": options.epochs,
-        "rounds": options.rounds,
-        "plain": median(plain),
-        "medimg": median(medimg),
-        "training_ratio": round(statistics.median(ratios), 3),
-        "training_ratios": [round(r, 3) for r in ratios],
-        "cpus": os.cpu_count(),
-    }
+        for network in options.only.split(","):
+            result[network] = bench(network, root, folder, options)
     print(json.dumps(result))
 
 

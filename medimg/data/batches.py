@@ -12,20 +12,36 @@ from numpy.typing import NDArray
 Sampler = Literal["natural", "weighted", "stratified"]
 
 
-def to_float(batch: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Return normalized float32 of stored integers: the only normalization.
+class Normalize:
+    """The only normalization, its factors made once for all batches of a training.
 
     Parameters
     ----------
-    batch : uint8, or int16 with the bits of uint16 (B, C, [D,] H, W)
     mean, std : float32 (C,)
         Of the integers as shares of the largest one, in [0, 1].
     """
-    wide = batch.dtype == torch.int16
-    shape = (1, -1, *[1] * (batch.ndim - 2))
-    scale, offset = 1 / (std * (65535.0 if wide else 255.0)), -mean / std
-    floats = (batch.to(torch.int32) & 0xFFFF if wide else batch).to(torch.float32)
-    return floats.mul_(scale.view(shape)).add_(offset.view(shape))
+
+    def __init__(self, mean: torch.Tensor, std: torch.Tensor) -> None:
+        self._narrow, self._wide = 1 / (std * 255.0), 1 / (std * 65535.0)
+        self._offset = -mean / std
+
+    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+        """Return normalized float32 of stored integers.
+
+        Parameters
+        ----------
+        batch : uint8, or int16 with the bits of uint16 (B, C, [D,] H, W)
+        """
+        wide = batch.dtype == torch.int16
+        shape = (1, -1, *[1] * (batch.ndim - 2))
+        scale = self._wide if wide else self._narrow
+        floats = (batch.to(torch.int32) & 0xFFFF if wide else batch).to(torch.float32)
+        return floats.mul_(scale.view(shape)).add_(self._offset.view(shape))
+
+
+def to_float(batch: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Return normalized float32 of one batch of stored integers; see `Normalize`."""
+    return Normalize(mean, std)(batch)
 
 
 def batch_sizes(n: int, size: int) -> list[int]:

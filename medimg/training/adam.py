@@ -24,17 +24,22 @@ class LeanAdam(torch.optim.Adam):
 
     def __init__(self, groups: Sequence[Group], lr: float, *, decoupled: bool) -> None:
         super().__init__(groups, lr=lr, fused=True, decoupled_weight_decay=decoupled)
-        self._kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        # A name of torch's own, which need not last: without it every step is torch's.
+        self._kernel = getattr(torch, "_fused_adamw_" if decoupled else "_fused_adam_", None)
         self._lists: list[_Lists] | None = None
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Change the parameters by their gradients; those without one stay."""
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change the parameters by their gradients; those without one stay.
+
+        A closure is called before and its value returned, as torch does.
+        """
+        if closure is not None or self._kernel is None:
+            return super().step(closure)
         lists = self._lists or self._gather()
         grads = [[p.grad for p in group["params"]] for group in self.param_groups]
         if lists is None or any(grad is None for part in grads for grad in part):
-            super().step(closure)
-            return
+            return super().step()
         for group, part, (params, means, squares, steps) in zip(
             self.param_groups, grads, lists, strict=True
         ):
@@ -54,6 +59,7 @@ class LeanAdam(torch.optim.Adam):
                 amsgrad=False,
                 maximize=False,
             )
+        return None
 
     step.hooked = True  # type: ignore[attr-defined]  # keeps torch from wrapping it in its profiler
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from medimg.data.batches import Batches, to_float
+from medimg.data.batches import Batches, Normalize
 from medimg.data.store import ImageStore
 from medimg.errors import TrainingError, UsageError
 from medimg.inference.forward import batch_length, chunks
@@ -52,12 +52,13 @@ class Cases:
         self.mean, self.std = (
             torch.as_tensor(m, dtype=torch.float32, device=device) for m in (mean, std)
         )
+        self._normalize = Normalize(self.mean, self.std)
         self.dtype = next(model.parameters()).dtype
         self.feed = Feed(store, self.rows, device)
 
     def floats(self, integers: Tensor) -> Tensor:
         """Return normalized values of stored integers, in the type of the network's weights."""
-        return to_float(integers, self.mean, self.std).to(self.dtype)
+        return self._normalize(integers).to(self.dtype)
 
     def plain(self, order: Tensor, size: int) -> Iterator[Tensor]:
         """Yield cases in order, not augmented, for the statistics of batch normalization.

@@ -161,13 +161,20 @@ class World:
             dist.all_reduce(raised, op=dist.ReduceOp.MAX)
         return [bool(flag) for flag in raised.tolist()]
 
-    def require_same(self, thing: Any) -> None:
+    def require_same(
+        self,
+        thing: Any,
+        what: str = "data, options or seeds",
+        remedy: str = "give each machine the same config and the same copy of the data",
+    ) -> None:
         """Refuse ranks that have set out to train different things.
 
         Parameters
         ----------
         thing : anything that goes into JSON
             Of which two ranks must have the same: data, options, seed.
+        what, remedy : str
+            Its name, and the way out, in the error.
 
         Raises
         ------
@@ -180,10 +187,7 @@ class World:
             with together():
                 dist.all_reduce(both, op=dist.ReduceOp.MAX)
         if both.sum():
-            raise UsageError(
-                "the processes of this training have different data, options or seeds",
-                remedy="give each machine the same config and the same copy of the data",
-            )
+            raise UsageError(f"the processes of this training have different {what}", remedy=remedy)
 
     def sum(self, values: Tensor) -> Tensor:
         """Return `values` added up over the ranks, in place."""

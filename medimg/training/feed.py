@@ -21,8 +21,9 @@ from torch import Tensor
 from medimg.data.store import ImageStore
 from medimg.inference.forward import to_device
 from medimg.training.quota import ROOT, group_memory, text
+from medimg.training.rendezvous import neighbours
 
-#: Share of the free memory that the training pixels may take.
+#: Share of the free memory that the training pixels may take, of all processes of a machine.
 SHARE = 0.5
 
 #: Batches that are read ahead.
@@ -43,7 +44,7 @@ class Feed:
     def __init__(self, store: ImageStore, rows: NDArray[np.intp], device: torch.device) -> None:
         self.store, self.rows, self.device = store, rows, device
         size = len(rows) * math.prod(store.shape) * store.pixels.dtype.itemsize
-        fits = size <= SHARE * free_memory(device)
+        fits = size <= SHARE * free_memory(device) / (neighbours() if device.type == "cpu" else 1)
         self.resident = to_device(store.read(rows), device) if fits else None
 
     def take(self, positions: Tensor) -> Tensor:
@@ -69,9 +70,11 @@ class Feed:
 
     def _moved(self, order: Iterable[Tensor]) -> Iterable[Tensor]:
         """Return the order on the device, moved at once: a copy a batch waits for the device."""
-        if self.device == _CPU:
+        if self.device.type == "cpu":
             return order
         parts = list(order)
+        if not parts:  # gone on with after an epoch's last step
+            return parts
         moved = torch.cat(parts).to(self.device)
         return torch.split(moved, [len(part) for part in parts])
 

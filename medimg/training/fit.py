@@ -22,7 +22,7 @@ from medimg.data.store import ImageStore
 from medimg.errors import TrainingError
 from medimg.inference.bundle import ModelBundle
 from medimg.inference.members import Members
-from medimg.models.build import spec_of
+from medimg.models.build import require_space, spec_of
 from medimg.progress import Progress
 from medimg.provenance import provenance
 from medimg.training.alone import alone
@@ -34,7 +34,7 @@ from medimg.training.options import FitOptions
 from medimg.training.precision import pick_precision
 from medimg.training.setup import Setup
 from medimg.training.signals import Signals
-from medimg.training.state import State, identity, require_same
+from medimg.training.state import State, begun, identity
 from medimg.training.step import Taken
 from medimg.training.stopping import converged
 from medimg.training.threads import pick_threads, threads
@@ -63,6 +63,10 @@ def fit(
     The same seed, machine and thread count give the same bytes, whatever ran before; torch's
     global state is left as it was.
 
+    On CUDA the bits hold but for 3D max pooling, whose backward pass torch has in no deterministic
+    form. Where several processes train on CUDA, the model's batch normalization becomes
+    `torch.nn.SyncBatchNorm`, and stays so.
+
     Parameters
     ----------
     model : nn.Module
@@ -89,20 +93,25 @@ def fit(
     ------
     LeakError
         A patient, study or picture stands in several splits, or a picture under several labels.
+    UsageError
+        Network, options, data or device do not go together; the checkpoint is of another
+        training; or the processes that train together differ in one of these.
     TrainingError
         Nothing to train on, or three steps in a row whose loss or gradient is not finite.
     KeyboardInterrupt
-        SIGINT came; with a checkpoint, the same call goes on.
+        SIGINT came; with a checkpoint, the same call goes on. At SIGTERM the same is kept, and
+        who handled it before gets it: Python's own way is to end the process.
     """
+    require_space(model, store.manifest.space)
     audit(store, quick=True).require_clean(allow_leaks)
     options = options or FitOptions()
     world = World.current()
     where = world.device(device)
     log = log if log is not None and world.first else _silent
-    about = identity(model, store, options, seed)
+    about = identity(model, store, options, seed, transform)
     world.require_same(about)
     tell = partial(_tell, log) if world.first else _silent
-    saved = _begun(checkpoint, about, tell)
+    saved = begun(checkpoint, about, world, tell)
     machine = _machine(options, model, where) if saved is None else saved["machine"]
     with alone(world.seed(seed), where), threads(machine["threads"]), Signals() as signals:
         members = Members.of(store)  # at first: the key may be one that cannot be made
@@ -125,13 +134,21 @@ def fit(
             checkpoint, state, {"identity": about, "machine": machine}, options, signals
         )
         log(_start(state) | machine)
-        with Progress("training", setup.steps, "steps", shown=world.first) as progress:
-            while state.epoch < options.epochs and not state.stopped:
+        _train(setup, state, keeper, log)
+        log({"event": "end", "epochs": state.epoch, "training_seconds": state.seconds})
+        return _bundle(setup, state, seed, members), state.history
+
+
+def _train(setup: Setup, state: State, keeper: Keeper, log: Log) -> None:
+    """Train to the last epoch; whatever ends it, the model is left with nothing frozen."""
+    try:
+        with Progress("training", setup.steps, "steps", shown=setup.world.first) as progress:
+            while state.epoch < setup.options.epochs and not state.stopped:
                 row = _train_epoch(setup, state, keeper, progress, log)
                 log({"event": "epoch"} | _end_epoch(setup, state, row))
                 keeper.after_epoch()
-        log({"event": "end", "epochs": state.epoch, "training_seconds": state.seconds})
-        return _bundle(setup, state, seed, members), state.history
+    finally:
+        setup.freezer.release()
 
 
 def _train_epoch(setup: Setup, state: State, keeper: Keeper, progress: Progress, log: Log) -> Row:
@@ -193,22 +210,9 @@ def _refuse(
         raise
 
 
-def _begun(
-    checkpoint: Checkpoint | None, about: dict[str, str], tell: Callable[[str], None]
-) -> Row | None:
-    """Return the state to go on from, if any; one of another training is refused."""
-    saved = None if checkpoint is None else checkpoint.load()
-    for note in checkpoint.notes if checkpoint is not None else ():
-        tell(note)
-    if saved is not None:
-        require_same(saved["identity"], about)
-    return saved
-
-
 def _machine(options: FitOptions, model: nn.Module, device: torch.device) -> Row:
     """Return what the bits of a training depend on beside its options."""
-    double = next(model.parameters()).dtype is torch.float64
-    dtype = torch.float32 if double else pick_precision(options.precision, device)
+    dtype = pick_precision(options.precision, device, next(model.parameters()).dtype)
     return {
         "threads": pick_threads(options.threads),
         "precision": str(dtype).removeprefix("torch."),
@@ -249,7 +253,6 @@ def _bundle(setup: Setup, state: State, seed: int, members: Members) -> ModelBun
         state.history[best.epoch - 1]["best"] = True
     elif setup.averaging.model is not model:
         model.load_state_dict(setup.averaging.model.state_dict())
-    setup.freezer.release()
     return ModelBundle(
         model=model.to("cpu").to(memory_format=torch.contiguous_format).eval(),
         spec=spec_of(model, store.shape, setup.space.k),

@@ -53,13 +53,12 @@ class Freezer:
         self.model, self.options = model, options
         self.stages = [[p for p in part if p.requires_grad] for part in stages(model)]
 
-    def begin(self, epoch: int) -> bool:
-        """Set the network to what an epoch (from 0) trains; return whether that changed.
+    def begin(self, epoch: int) -> None:
+        """Set the network to what an epoch (from 0) trains.
 
         A batch normalization whose scale and shift stand still keeps its statistics too: those
         are what the weights above it and below it were fitted to.
         """
-        before = [p.requires_grad for p in self.model.parameters()]
         if self.options.freeze:
             shut = max(0, len(self.stages) - self._open(epoch))
             for place, parameters in enumerate(self.stages):
@@ -68,7 +67,6 @@ class Freezer:
         self.model.train()
         for norm in frozen_norms(self.model):
             norm.eval()
-        return before != [p.requires_grad for p in self.model.parameters()]
 
     def release(self) -> None:
         """Let all that `begin` froze be trained again, by whoever trains the network next."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from medimg.errors import TrainingError
 
@@ -30,18 +30,21 @@ class Guard:
 
     def __init__(self, model: nn.Module) -> None:
         self.skipped = 0
-        self._buffers = list(model.buffers())
-        self._kept = [buffer.clone() for buffer in self._buffers]
+        groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+        for buffer in model.buffers():
+            groups.setdefault((buffer.device, buffer.dtype), []).append(buffer)
+        # One kernel copies a whole list of one kind; of a mixed one, CUDA starts one a buffer.
+        self._pairs = [([b.clone() for b in group], group) for group in groups.values()]
 
     def keep(self) -> None:
         """Note the buffers as they are."""
-        if self._buffers:
-            torch._foreach_copy_(self._kept, self._buffers)
+        for kept, buffers in self._pairs:
+            torch._foreach_copy_(kept, buffers)
 
     def put_back(self) -> None:
         """Set the buffers to what `keep` noted."""
-        if self._buffers:
-            torch._foreach_copy_(self._buffers, self._kept)
+        for kept, buffers in self._pairs:
+            torch._foreach_copy_(buffers, kept)
 
     def refuse(self, loss: float, cases: Sequence[str]) -> None:
         """Count a step that is not taken.

@@ -10,8 +10,8 @@ from medimg.training.options import FitOptions
 from medimg.training.signals import Signals
 from medimg.training.state import State
 
-#: A checkpoint at an epoch's end waits until the training has taken so many times as long as the
-#: last one took to write: short epochs are not spent on writing.
+#: Epochs that take less than so many times as long as a checkpoint takes to write are not each
+#: followed by one: the training would be spent on writing.
 _SPARSE = 20
 
 
@@ -38,7 +38,9 @@ class Keeper:
         self._checkpoint, self._state, self._about = checkpoint, state, about
         self._seconds, self._steps = options.checkpoint_seconds, options.checkpoint_steps
         self._signals, self._world = signals, state.setup.world
+        self._epochs = options.epochs
         self._saved, self._took = time.monotonic(), 0.0
+        self._began = self._saved  # this epoch
 
     def after_step(self) -> None:
         """Write the state at the chosen interval; end the training if a signal came.
@@ -52,8 +54,16 @@ class Keeper:
         self._go_on(due)
 
     def after_epoch(self) -> None:
-        """Write the state, unless writing would take more time than training does."""
-        self._go_on(time.monotonic() - self._saved >= _SPARSE * self._took)
+        """Write the state: after the last epoch always, after another unless epochs are short.
+
+        Short ones, of less than `_SPARSE` times what writing takes, are kept when so much time
+        has gone by.
+        """
+        now = time.monotonic()
+        last = self._state.stopped or self._state.epoch >= self._epochs
+        rest = now - min(self._saved, self._began)
+        self._began = now
+        self._go_on(last or rest >= _SPARSE * self._took)
 
     def save(self) -> None:
         """Write the state now; every process has to call it."""

@@ -15,6 +15,7 @@ from torch import nn
 
 from medimg.data.store import ImageStore
 from medimg.inference.forward import pick_device
+from medimg.models.build import require_space
 from medimg.progress import Progress
 from medimg.training.alone import alone
 from medimg.training.options import FitOptions
@@ -84,10 +85,18 @@ def lr_find(
         The suggestion is a third of the rate at which the smoothed loss has done nearly all of
         its fall. The lowest loss itself is a worse guide: where a network has learnt all before
         the rates are too high it lies anywhere in a long flat valley.
+
+    Raises
+    ------
+    UsageError
+        The network's outputs, the options or the device do not fit the labels or the machine.
+    TrainingError
+        Nothing to train on.
     """
+    require_space(model, store.manifest.space)
     options = options or FitOptions()
     where = pick_device(device)
-    dtype = pick_precision(options.precision, where)
+    dtype = pick_precision(options.precision, where, next(model.parameters()).dtype)
     with alone(seed, where), threads(pick_threads(options.threads)):
         setup = Setup(copy.deepcopy(model), store, options, seed=seed, device=where, dtype=dtype)
         with Progress("learning rates", STEPS, "steps") as progress:

@@ -20,6 +20,7 @@ Monitor = Literal[
     "val_mcc",
     "val_brier",
 ]
+Precision = Literal["auto", "float32", "bfloat16"]
 Rate = Annotated[float, Field(gt=0, lt=1e6)]
 Above0 = Annotated[float, Field(gt=0)]
 From0 = Annotated[float, Field(ge=0)]
@@ -79,7 +80,7 @@ class FitOptions(Options):
         "constant", description="of the learning rate over the epochs"
     )
     warmup: From0 = Field(0.0, description="epochs of linear rise of the learning rate")
-    steps: tuple[int, ...] = Field((), description="epochs after which step lowers the rate")
+    steps: tuple[Count, ...] = Field((), description="epochs after which step lowers the rate")
     step_factor: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="by this factor")
     clip: Above0 | None = Field(None, description="largest norm of the gradient")
     average: Literal["ema", "swa"] | None = Field(
@@ -107,13 +108,17 @@ class FitOptions(Options):
         None, description="stop when ten epochs lower the training loss by less than this share"
     )
 
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "auto", description="of the products in training; auto: bfloat16 where the machine has it"
     )
     threads: Literal["auto"] | Count = Field(
         "auto", description="of the CPU; auto: as many as are free"
     )
-    checkpoint_seconds: From0 = Field(30.0, description="seconds between two checkpoints")
+    checkpoint_seconds: From0 = Field(
+        30.0,
+        description="seconds between two checkpoints, beside the ends of epochs (of short ones "
+        "not of each: writing takes a twentieth of the time at most) and that of the last",
+    )
     checkpoint_steps: Count | None = Field(
         None, description="steps between two checkpoints, instead of seconds"
     )
@@ -144,10 +149,17 @@ class FitOptions(Options):
             raise ValueError("nesterov needs optimizer: sgd and a momentum, such as .9")
         if bool(self.steps) != (self.schedule == "step"):
             raise ValueError("steps and schedule: step go together")
+        if self.steps and max(self.steps) >= self.epochs:
+            raise ValueError(f"steps: {max(self.steps)} is not below epochs: {self.epochs}")
         if self.average_epochs != 2.0 and self.average is None:
             raise ValueError("average_epochs needs average: ema or swa")
         if self.unfreeze_every is not None and not self.freeze:
             raise ValueError("unfreeze_every needs freeze: true")
+        if self.unfreeze_every is not None and self.unfreeze_every >= self.epochs:
+            raise ValueError(
+                f"unfreeze_every: {self.unfreeze_every:g} is not below epochs: {self.epochs}, and "
+                "nothing would join the head; leave it out to train the head alone"
+            )
         if self.batch_size != "all" and self.accumulate > self.batch_size:
             raise ValueError(
                 f"accumulate: {self.accumulate} parts of a batch of {self.batch_size}; give at "
@@ -159,6 +171,12 @@ class FitOptions(Options):
     def _stopping_fits(self) -> FitOptions:
         if self.patience is not None and self.monitor is None:
             raise ValueError("patience needs monitor: val_loss, val_auroc or another metric of val")
+        for name in ("patience", "converge"):
+            if self.average == "swa" and getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} does not go with average: swa, the mean of the last epochs of all "
+                    "that are asked for, which an early end never comes to; use ema"
+                )
         return self
 
 

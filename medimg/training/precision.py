@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16"]
+from medimg.training.options import Precision
 
 #: What processors call their matrix instructions for bfloat16: AVX-512, AMX and ARM.
 _INSTRUCTIONS = frozenset({"avx512_bf16", "amx_bf16", "bf16", "sve_bf16"})
 
 
-def pick_precision(wanted: Precision, device: torch.device) -> torch.dtype:
+def pick_precision(
+    wanted: Precision, device: torch.device, weights: torch.dtype = torch.float32
+) -> torch.dtype:
     """Return the type that products are taken in while training.
 
     Parameters
     ----------
     wanted : {"auto", "float32", "bfloat16"}
         auto: bfloat16 where the device multiplies it faster than float32, else float32.
+    weights : torch.dtype
+        Of the network. One in float64 is there for its exactness: its products stay as they are.
 
     Returns
     -------
     torch.float32 or torch.bfloat16
+        float32: nothing is cast.
     """
+    if weights is torch.float64:
+        return torch.float32
     if wanted == "auto":
         wanted = "bfloat16" if has_bfloat16(device) else "float32"
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32

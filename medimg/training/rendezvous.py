@@ -25,9 +25,15 @@ def world_size(environment: Mapping[str, str] = os.environ) -> int:
     Raises
     ------
     UsageError
-        There are to be several, and who this one is or where the others are is not said.
+        There are to be several, and who this one is or where the others are is not said; or
+        WORLD_SIZE is no number.
     """
-    size = int(environment.get("WORLD_SIZE", "1"))
+    said = environment.get("WORLD_SIZE", "1")
+    if not said.isdecimal() or int(said) < 1:
+        raise UsageError(
+            f"WORLD_SIZE is {said!r}, no number of processes", remedy="unset WORLD_SIZE"
+        )
+    size = int(said)
     missing = [name for name in _VARIABLES if name not in environment]
     if size > 1 and missing:
         raise UsageError(
@@ -35,6 +41,15 @@ def world_size(environment: Mapping[str, str] = os.environ) -> int:
             remedy="start with torchrun --nproc-per-node N -m medimg, or unset WORLD_SIZE",
         )
     return size
+
+
+def neighbours(environment: Mapping[str, str] = os.environ) -> int:
+    """Return how many of the processes share this machine and its memory, this one among them.
+
+    Where it is not said, all of them may.
+    """
+    size = world_size(environment)
+    return 1 if size == 1 else int(environment.get("LOCAL_WORLD_SIZE", size))
 
 
 def join() -> Any:

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
 
+from medimg.training.optim import Optimizer
 from medimg.training.options import FitOptions
-
-
-class HasGroups(Protocol):
-    """Whatever steps parameters in groups, each with its ``lr`` and ``scale``."""
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The groups; changed in place."""
 
 
 def learning_rate(options: FitOptions, step: int, steps_an_epoch: int) -> float:
@@ -30,11 +22,11 @@ def learning_rate(options: FitOptions, step: int, steps_an_epoch: int) -> float:
     elif options.schedule == "step":
         rate *= options.step_factor ** sum(epoch >= after for after in options.steps)
     if epoch < options.warmup:
-        rate = options.lr * (step + 1) / (options.warmup * steps_an_epoch)
+        rate = options.lr * min(1.0, (step + 1) / (options.warmup * steps_an_epoch))
     return rate
 
 
-def set_rates(optimizer: HasGroups, lr: float) -> None:
+def set_rates(optimizer: Optimizer, lr: float) -> None:
     """Give each group of parameters the learning rate `lr` times the group's own scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]

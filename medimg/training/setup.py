@@ -67,7 +67,7 @@ class Setup:
         self.cases = Cases(store, model, device)
         self.generator = torch.Generator().manual_seed(seed)
         self.batches = make_batches(options, self.cases.known, self.space.exclusive, self.generator)
-        self.plain = torch.randperm(len(self.cases.rows), generator=self.generator)
+        self.plain = torch.cat(self.batches.order())
         self.augment = self._augment(transform)
         self.shift = logit_shift(options, self.cases.known, self.space)
         self.freezer = Freezer(model, options)
@@ -130,14 +130,15 @@ class Setup:
         self.rate = self.rate_at(number)
         set_rates(self.optimizer, self.rate)
         taken = self.step(x, targets, batch.weight)
-        if taken.applied:
+        if taken.applied or self.options.average == "swa":  # which takes in epochs' ends alone
             self.averaging.update(number, len(self.batches))
         return taken
 
     def settle(self) -> None:
         """Fit batch normalization's statistics to plain pictures, where they are of others.
 
-        Augmented pictures, and the weights that an average is made of, have other ones.
+        Augmented pictures, and the weights that an average is made of, have other ones. The cases
+        are drawn as the sampler draws them: the shift of the logits is that of such batches.
         """
         self.world.share_buffers(self.model)
         model = self.averaging.model

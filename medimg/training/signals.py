@@ -17,8 +17,10 @@ class Signals:
     """While it lasts, the first SIGINT or SIGTERM is noted in `came` and nothing else happens.
 
     A SIGINT after it stops at once, but for one within the same second: torchrun passes on what
-    its processes have got already. For the same reason a second SIGTERM changes nothing. Handlers are set in the main thread only (Python allows no
-    other), never for a signal that is ignored (as under ``nohup``), and put back at the end.
+    its processes have got already. For the same reason a second SIGTERM changes nothing. One that
+    nobody obeyed until the end is obeyed then. Handlers are set in the main thread only (Python
+    allows no other), never for a signal that is ignored (as under ``nohup``), and put back at the
+    end.
     """
 
     def __init__(self) -> None:
@@ -41,7 +43,10 @@ class Signals:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        unheeded = bool(self._before) and self.came is not None
         self._put_back()
+        if unheeded and kind is None:
+            self.stop()
 
     def stop(self) -> None:
         """End the training the way that the signal would have ended it.

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from medimg.data.augment.own import Transform
 from medimg.data.store import ImageStore
 from medimg.errors import TrainingError, UsageError
 from medimg.files import canonical_json
 from medimg.models.build import spec_of
+from medimg.training.checkpoint import Checkpoint
+from medimg.training.distributed import World
 from medimg.training.options import FitOptions
 from medimg.training.setup import Setup
 from medimg.training.step import Taken
@@ -121,8 +125,17 @@ class State:
 _PLAIN = ("epoch", "place", "order", "spent", "seconds", "stopped", "history", "count")
 
 
-def identity(model: nn.Module, store: ImageStore, options: FitOptions, seed: int) -> dict[str, str]:
-    """Return by name what a training that goes on must share with the one that was begun."""
+def identity(
+    model: nn.Module,
+    store: ImageStore,
+    options: FitOptions,
+    seed: int,
+    transform: Transform | None = None,
+) -> dict[str, str]:
+    """Return by name what a training that goes on must share with the one that was begun.
+
+    Of a transform the name alone is compared: what it does cannot be read off it.
+    """
     spec = spec_of(model, store.shape, store.manifest.space.k)
     given = options.model_dump(mode="json", exclude=set(_OF_KEEPING))
     changes = given.pop("augment")
@@ -130,9 +143,48 @@ def identity(model: nn.Module, store: ImageStore, options: FitOptions, seed: int
         "data": store.fingerprint,
         "model": canonical_json([spec.name, list(spec.shape), spec.classes, spec.options]),
         "seed": str(seed),
+        "transform": _name(transform),
         **{f"fit.{name}": str(value) for name, value in given.items()},
         **{f"fit.augment.{name}": str(value) for name, value in changes.items()},
     }
+
+
+def _name(transform: Transform | None) -> str:
+    if transform is None:
+        return "none"
+    named = transform if hasattr(transform, "__qualname__") else type(transform)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def begun(
+    checkpoint: Checkpoint | None,
+    about: dict[str, str],
+    world: World,
+    tell: Callable[[str], None],
+) -> Row | None:
+    """Return the state to go on from, if any; one of another training is refused.
+
+    So is one that not all processes have: each would go its own way.
+
+    Raises
+    ------
+    UsageError
+        Both; see `require_same` and `World.require_same`.
+    TrainingError
+        All states are damaged.
+    """
+    saved = None if checkpoint is None else checkpoint.load()
+    for note in checkpoint.notes if checkpoint is not None else ():
+        tell(note)
+    here = "none" if saved is None else f"epoch {saved['epoch']}, step {saved['place']}"
+    world.require_same(
+        None if checkpoint is None else checkpoint.loaded,
+        f"states to go on from (here: {here})",
+        remedy="give all of them the same folder of checkpoints, or begin anew with --overwrite",
+    )
+    if saved is not None:
+        require_same(saved["identity"], about)
+    return saved
 
 
 def require_same(found: dict[str, str], wanted: dict[str, str]) -> None:

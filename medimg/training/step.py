@@ -129,7 +129,7 @@ class Step:
     def _descend(self, x: Tensor, targets: Tensor, divisor: Tensor) -> Tensor | None:
         """Leave the gradients of sum / `divisor`, return the sum; None where memory ended."""
         self.optimizer.zero_grad()
-        parts = min(self.parts, len(x))
+        parts = min(self.parts, max(1, len(x) // 2))  # batch normalization takes no single case
         total = None
         try:
             for number, (x_part, t_part) in enumerate(_split(x, targets, parts), start=1):

@@ -322,7 +322,7 @@ def test_nothing_is_on_by_default() -> None:
         assert AugmentOptions(**{name: value}).on
 
 
-@pytest.mark.parametrize("name", EVERYTHING.keys() | {"flip_depth"})
+@pytest.mark.parametrize("name", [*EVERYTHING, "flip_depth"])
 def test_every_option_changes_something(name: str) -> None:
     batch = pictures(16, 1, 6, 8, 8)
     value = EVERYTHING.get(name, True)
@@ -384,3 +384,9 @@ def test_a_device_changes_pictures_as_the_cpu_does(size: tuple[int, ...]) -> Non
         results.append(chosen.apply(batch.to(device), targets.to(device), draw))
     for there, here in zip(results[1], results[0], strict=True):
         assert torch.allclose(there.cpu(), here, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_rare_cases_alone_are_not_mixed(name: str) -> None:
+    with pytest.raises(ValueError, match="share: rare does not go with mixup or cutmix"):
+        AugmentOptions(share="rare", **{name: 1.0})

@@ -39,6 +39,13 @@ def monai_within_torchvision() -> Any:
     return v2.Compose([RandGaussianNoise(prob=1.0, std=0.1), v2.RandomHorizontalFlip()])
 
 
+def monai_within_a_function() -> Any:
+    from monai.transforms import RandGaussianNoise
+
+    noise = RandGaussianNoise(prob=1.0, std=0.1)
+    return lambda sample: noise(sample)
+
+
 def plain(sample: torch.Tensor) -> Any:
     """Draw from every global source, and return an array."""
     noise = random.random() + np.random.rand() + float(torch.rand(()))  # noqa: NPY002
@@ -56,7 +63,14 @@ def own(transform: Callable[..., Any], **options: Any) -> Augment:
 
 
 @pytest.mark.parametrize(
-    "make", [torchvision_transform, monai_transform, monai_within_torchvision, lambda: plain]
+    "make",
+    [
+        torchvision_transform,
+        monai_transform,
+        monai_within_torchvision,
+        monai_within_a_function,
+        lambda: plain,
+    ],
 )
 def test_a_batch_can_be_made_again_and_in_parts(make: Callable[[], Any]) -> None:
     augment, x = own(make()), batch()

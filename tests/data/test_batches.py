@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medimg.data.batches import Batches, batch_sizes, stratified_counts, to_float
+from medimg.data.batches import Batches, Normalize, batch_sizes, stratified_counts, to_float
 from medimg.inference.forward import to_device
 
 
@@ -94,3 +96,24 @@ def test_normalization_is_that_of_shares_of_the_range(dtype: type, top: int) -> 
     stored = to_device(np.array([[[[0, top]], [[top, 0]]]], dtype), torch.device("cpu"))
     out = to_float(stored, torch.tensor([0.5, 0.25]), torch.tensor([0.5, 0.25]))
     assert torch.allclose(out, torch.tensor([[[[-1.0, 1.0]], [[3.0, -1.0]]]]), atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("space", [(7, 5), (3, 7, 5)])
+def test_one_normalization_serves_all_batches_to_the_same_bits(
+    dtype: Any, space: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    mean, std = torch.tensor([0.3, 0.7]), torch.tensor([0.21, 0.13])
+    normalize = Normalize(mean, std)
+    for _ in range(2):
+        drawn = rng.integers(0, np.iinfo(dtype).max, (4, 2, *space), dtype, endpoint=True)
+        stored = to_device(drawn, torch.device("cpu"))
+        before = stored.clone()
+        shape = (1, 2, *[1] * len(space))
+        scale = 1 / (std * float(np.iinfo(dtype).max))
+        expected = torch.from_numpy(drawn.astype(np.float32)) * scale.view(shape)
+        expected += (-mean / std).view(shape)
+        assert torch.equal(normalize(stored), expected)
+        assert torch.equal(to_float(stored, mean, std), expected)
+        assert torch.equal(stored, before)

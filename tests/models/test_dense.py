@@ -195,6 +195,25 @@ def test_state_dict_is_that_of_a_plain_sequential() -> None:
     stack.load_state_dict(plain.state_dict())
 
 
+def test_without_torchs_own_names_the_gradients_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, stack = pair(*layers((300, 200, 10)))
+    x = torch.randn(33, 300)
+    expected = gradients(stack[1:], x)
+    monkeypatch.setattr(dense, "_GATE", None)
+    found = gradients(stack[1:], x)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    fused = []
+    monkeypatch.setattr(dense, "fused", lambda *given: fused.append(given))
+    monkeypatch.setattr(dense, "_HOOKS", ("_hooks_of_another_name",))
+    gradients(stack[1:], x)
+    monkeypatch.undo()
+    monkeypatch.setattr(dense, "_transforms_active", lambda: True)
+    gradients(stack[1:], x)
+    assert not fused
+
+
 def test_without_onednn_the_gradients_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     plain, stack = pair(*layers((784, 512, 10)))
     monkeypatch.setattr(dense, "_ONEDNN", None)

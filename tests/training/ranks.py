@@ -20,10 +20,12 @@ from medimg.data.index import index
 from medimg.data.preprocess import Preprocess
 from medimg.data.splits import split
 from medimg.data.store import ImageStore
-from medimg.errors import TrainingError
+from medimg.errors import TrainingError, UsageError
+from medimg.training.checkpoint import Checkpoint
 from medimg.training.distributed import World
 from medimg.training.fit import fit
 from medimg.training.options import FitOptions
+from medimg.training.state import identity
 
 
 def start(out: Path, size: int) -> list[dict[str, Any]]:
@@ -157,10 +159,26 @@ def make_store(folder: Path) -> ImageStore:
 
 def find_all(world: World, out: Path) -> dict[str, Any]:
     """Return what this rank found in all that several processes do here."""
-    found = {"spoken": speak(world)}
+    found: dict[str, Any] = {"spoken": speak(world)}
     found["learnt"] = {name: learn(world, **options) for name, options in CASES.items()}
+    found["refused"] = part(world, out)
     found["fits"] = {name: train(name, out) for name in FITS}
     return found
+
+
+def part(world: World, out: Path) -> str:
+    """Go on where rank 0 alone has a checkpoint; return what is said of it."""
+    store, options = make_store(out), FITS["float64"]
+    checkpoint = Checkpoint(out / f"checkpoint-{world.rank}")
+    if world.first:
+        about = identity(network(store.shape), store, options, 0)
+        checkpoint.save({"identity": about, "epoch": 1, "place": 0})
+        checkpoint = Checkpoint(checkpoint.folder)
+    try:
+        fit(network(store.shape), store, options, device="cpu", checkpoint=checkpoint)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def lose(world: World, out: Path) -> None:

@@ -74,6 +74,26 @@ def test_the_next_state_is_written_over_the_damaged_one(tmp_path: Path) -> None:
     assert again.notes == []
 
 
+def test_a_damaged_older_state_costs_nothing_and_nothing_else_is_said(tmp_path: Path) -> None:
+    latest, older = saved(tmp_path, 1.0, 2.0)
+    flip(older, 4000)
+    checkpoint = Checkpoint(tmp_path)
+    state = checkpoint.load()
+    assert state is not None
+    assert state["x"][0] == 2.0
+    assert checkpoint.notes == [f"{older} is damaged; went on from the other state"]
+    assert checkpoint.loaded["count"] == 2
+    assert checkpoint.loaded["sha256"].encode() == latest.read_bytes()[:64]
+
+
+def test_processes_that_clean_up_at_once_do_not_trip_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path, 1.0)
+    monkeypatch.setattr(Path, "glob", lambda *given: [tmp_path / ".state-2.pt.gone.tmp"])
+    assert Checkpoint(tmp_path).load() is not None
+
+
 def test_two_damaged_states_are_refused_by_name(tmp_path: Path) -> None:
     for path in saved(tmp_path, 1.0, 2.0):
         flip(path, 999)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from training import ranks
 from medimg.errors import UsageError
 from medimg.testing import make_npz
 from medimg.training.distributed import World
-from medimg.training.rendezvous import world_size
+from medimg.training.rendezvous import neighbours, world_size
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,34 @@ def test_an_environment_that_says_half_is_refused() -> None:
     assert world_size({}) == world_size({"WORLD_SIZE": "1"}) == 1
     with pytest.raises(UsageError, match="RANK is not set"):
         world_size({"WORLD_SIZE": "2"})
+    for said in ("", "two", "0", "-1"):
+        with pytest.raises(UsageError, match="no number of processes"):
+            world_size({"WORLD_SIZE": said})
+
+
+@pytest.mark.parametrize("verb", ["show", "train"])
+def test_the_command_says_that_it_does_not_know_who_it_is(verb: str, tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("data: {source: digits}\nmodel: {name: mlp}\n")
+    given = {key: value for key, value in os.environ.items() if key != "RANK"}
+    out = ["-o", str(tmp_path / "run")] if verb == "train" else []
+    done = subprocess.run(
+        [sys.executable, "-m", "medimg", verb, str(config), *out],
+        env=given | {"WORLD_SIZE": "2"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "RANK is not set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_processes_of_one_machine_are_counted() -> None:
+    several = dict.fromkeys(("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"), "0")
+    assert neighbours({}) == neighbours({"LOCAL_WORLD_SIZE": "8"}) == 1
+    assert neighbours(several | {"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}) == 4
+    assert neighbours(several | {"WORLD_SIZE": "8"}) == 8
 
 
 def test_one_device_for_all_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,6 +177,14 @@ def test_a_training_by_two_ranks_is_that_of_one_process(
             assert row[metric] == history[0][metric]
         for loss in ("train_loss", "val_loss"):
             assert row[loss] == pytest.approx(history[0][loss], abs=1e-6)
+
+
+def test_ranks_that_would_go_on_from_different_states_are_refused(
+    found: list[dict[str, Any]],
+) -> None:
+    first, second = (rank["refused"] for rank in found)
+    assert "different states to go on from (here: epoch 1, step 0)" in first
+    assert "different states to go on from (here: none)" in second
 
 
 def test_a_rank_that_dies_ends_the_others_in_words(

@@ -98,6 +98,22 @@ def test_an_empty_part_of_a_batch_is_an_empty_batch(monkeypatch: pytest.MonkeyPa
         assert pixels.shape == (0, 1, 4, 4)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", "meta"])
+def test_no_batches_are_left_of_an_epoch_that_is_done(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, feed = made(np.uint8, 1e12, monkeypatch)
+    feed.device = torch.device(device)
+    assert list(feed.batches([])) == []
+
+
+def test_the_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(ROWS) * 16
+    monkeypatch.setattr(module, "neighbours", lambda: 4)
+    assert made(np.uint8, 8 * size, monkeypatch)[1].resident is not None
+    assert made(np.uint8, 8 * size - 1, monkeypatch)[1].resident is None
+
+
 def test_free_memory_of_the_cpu_is_that_of_the_kernel_within_the_group(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

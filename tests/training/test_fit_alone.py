@@ -62,6 +62,14 @@ def test_torchs_global_state_changes_nothing_and_is_put_back(store: ImageStore) 
         torch.set_float32_matmul_precision("highest")
         torch.set_num_threads(before)
     assert equal(plain, other)
+    with torch.autocast("cpu", torch.bfloat16):
+        other, _ = train(store, threads=1, precision="float32")
+    plain, _ = train(store, threads=1, precision="float32")
+    assert equal(plain, other)
+
+
+def test_no_part_of_a_batch_is_a_single_case(store: ImageStore) -> None:
+    train(store, batch_size=18, accumulate=9)  # 48 cases: a last batch of 12
 
 
 def test_the_threads_of_before_change_no_bit(store: ImageStore) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from medimg.testing import make_npz
 from medimg.training.fit import fit
 from medimg.training.lr_find import FEWEST, HIGHEST, LOWEST, STEPS, judge, lr_find
 from medimg.training.options import FitOptions
+from medimg.training.setup import Setup
 
 RATES = np.geomspace(LOWEST, HIGHEST, STEPS)
 
@@ -94,6 +97,24 @@ def test_the_finder_leaves_model_options_and_random_state_as_they_were(store: Im
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert lr_find(model, store, options, seed=3, device="cpu") == first
     assert lr_find(model, store, options, seed=4, device="cpu") != first
+
+
+def test_the_precision_is_that_of_the_training(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network in float64 is not cast, whatever is asked for."""
+    dtypes: list[torch.dtype] = []
+
+    def note(*given: Any, dtype: torch.dtype, **others: Any) -> Setup:
+        dtypes.append(dtype)
+        return Setup(*given, dtype=dtype, **others)
+
+    for start in (lr_find, fit):
+        monkeypatch.setattr(sys.modules[start.__module__], "Setup", note)
+        for model in (mlp(store), mlp(store).double()):
+            options = FitOptions(epochs=1, batch_size=32, precision="bfloat16")
+            start(model, store, options, device="cpu")
+    assert dtypes == [torch.bfloat16, torch.float32] * 2
 
 
 def test_the_rate_of_the_options_has_no_part(store: ImageStore) -> None:

@@ -194,6 +194,25 @@ def test_a_network_with_nothing_to_train_is_refused() -> None:
         make_optimizer(network().requires_grad_(False), FitOptions())
 
 
+def test_lean_adam_takes_torchs_way_with_a_closure_and_without_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = []
+    for way in ("kernel", "closure", "none"):
+        model = network("mlp")
+        with monkeypatch.context() as patch:
+            if way == "none":
+                patch.delattr(torch, "_fused_adam_")
+            optimizer = LeanAdam([{"params": list(model.parameters())}], 1e-2, decoupled=False)
+        for seed in range(4):
+            set_gradients(model, seed)
+            closure = (lambda: 7.0) if way == "closure" else None
+            assert optimizer.step(closure) == (7.0 if closure else None)
+        found.append([p.detach().clone() for p in model.parameters()])
+    assert same(found[0], found[1])
+    assert same(found[0], found[2])
+
+
 def test_the_schedule_rises_falls_and_is_scaled_by_group() -> None:
     cosine = FitOptions(epochs=10, lr=1.0, schedule="cosine", warmup=2)
     rates = [learning_rate(cosine, step, 5) for step in range(50)]
@@ -222,3 +241,10 @@ def test_no_step_waits_for_the_device(name: str) -> None:
             optimizer.zero_grad()
         finally:
             torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("warmup, steps", [(0.5, 5), (0.01, 10), (1.5, 3)])
+def test_a_warm_up_never_goes_beyond_the_rate(warmup: float, steps: int) -> None:
+    options = FitOptions(epochs=2, lr=1e-3, warmup=warmup)
+    rates = [learning_rate(options, step, steps) for step in range(2 * steps)]
+    assert max(rates) == rates[-1] == 1e-3

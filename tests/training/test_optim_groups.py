@@ -42,22 +42,24 @@ def test_plain_options_make_one_group_of_all_parameters() -> None:
 def test_a_frozen_network_trains_its_head_alone() -> None:
     model = network()
     freezer = Freezer(model, FitOptions(freeze=True))
-    assert freezer.begin(0)
+    freezer.begin(0)
     assert trained(model) == [False, False, True]
-    assert not freezer.begin(5)
+    freezer.begin(5)
     assert trained(model) == [False, False, True]
 
 
 def test_stages_join_the_training_from_the_head_on() -> None:
     model = network()
     freezer = Freezer(model, FitOptions(freeze=True, unfreeze_every=2))
-    seen = [(freezer.begin(epoch), trained(model)) for epoch in range(6)]
-    assert [changed for changed, _ in seen] == [True, False, True, False, True, False]
-    assert [sum(parts) for _, parts in seen] == [1, 1, 2, 2, 3, 3]
+    seen = []
+    for epoch in range(6):
+        freezer.begin(epoch)
+        seen.append(trained(model))
+    assert [sum(parts) for parts in seen] == [1, 1, 2, 2, 3, 3]
     # A resumed training begins anywhere.
     other = network()
     Freezer(other, FitOptions(freeze=True, unfreeze_every=2)).begin(3)
-    assert trained(other) == seen[3][1]
+    assert trained(other) == seen[3]
 
 
 def test_a_frozen_normalization_keeps_its_statistics() -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from torch import Tensor, nn
+from torchvision.transforms.v2 import RandomHorizontalFlip
 
 import medimg as mi
 import medimg.training.fit as fit_module
@@ -152,6 +153,17 @@ def test_a_checkpoint_of_another_training_is_refused_by_what_differs(
     with pytest.raises(UsageError, match=key):
         options = FitOptions(**{**RICH, "epochs": 1, "warmup": 0, **changes})
         train(store, options, checkpoint=Checkpoint(tmp_path))
+
+
+def test_a_training_that_lost_its_transform_is_refused(store: ImageStore, tmp_path: Path) -> None:
+    def model() -> nn.Module:
+        return build_model("cnn", shape=store.shape, classes=3, widths=(4,))
+
+    options = FitOptions(epochs=1, batch_size=16)
+    transform = RandomHorizontalFlip()
+    fit(model(), store, options, checkpoint=Checkpoint(tmp_path), transform=transform)
+    with pytest.raises(UsageError, match=r"transform was .*RandomHorizontalFlip, and is none"):
+        fit(model(), store, options, checkpoint=Checkpoint(tmp_path))
 
 
 def test_how_often_the_state_is_kept_may_change(store: ImageStore, tmp_path: Path) -> None:

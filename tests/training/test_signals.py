@@ -15,12 +15,36 @@ BOTH = [signal.SIGINT, signal.SIGTERM]
 
 @pytest.mark.parametrize("number", BOTH)
 def test_the_first_signal_is_noted_and_ends_nothing(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with Signals() as signals:
-        assert signals.came is None
-        signal.raise_signal(number)
-        assert signals.came is number
-    assert signal.getsignal(number) is before
+    before = signal.signal(number, lambda number, frame: None)
+    try:
+        handler = signal.getsignal(number)
+        reached = False
+        with pytest.raises(KeyboardInterrupt), Signals() as signals:
+            assert signals.came is None
+            signal.raise_signal(number)
+            assert signals.came is number
+            reached = True
+        assert reached
+        assert signal.getsignal(number) is handler
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", BOTH)
+def test_a_signal_that_nobody_obeyed_is_obeyed_at_the_end_once(number: signal.Signals) -> None:
+    got: list[int] = []
+    before = signal.signal(number, lambda number, frame: got.append(number))
+    try:
+        with pytest.raises(KeyboardInterrupt), Signals():
+            signal.raise_signal(number)
+            assert got == []
+        assert got == [number]
+        with pytest.raises(ValueError, match="its own"), Signals():
+            signal.raise_signal(number)
+            raise ValueError("its own")
+        assert got == [number]
+    finally:
+        signal.signal(number, before)
 
 
 def test_a_second_ctrl_c_stops_at_once_and_a_second_sigterm_changes_nothing(

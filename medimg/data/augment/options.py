@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medimg.data.options import Options, Share
 
@@ -53,8 +53,17 @@ class AugmentOptions(Options):
     share: Chance | Literal["rare"] = Field(
         1.0,
         description="share of the cases that is changed; rare: of each class 1 - its cases / "
-        "those of the commonest class",
+        "those of the commonest class; the change itself can then tell the class",
     )
+
+    @model_validator(mode="after")
+    def _rare_fits(self) -> AugmentOptions:
+        if self.share == "rare" and (self.mixup or self.cutmix):
+            raise ValueError(
+                "share: rare does not go with mixup or cutmix: rare cases would be mixed with common "
+                "ones and not the other way round, and the probabilities would be too low for them"
+            )
+        return self
 
     @property
     def on(self) -> bool:

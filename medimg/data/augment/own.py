@@ -6,6 +6,7 @@ C channels, D H W space.
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,12 +50,16 @@ def transformed(transform: Transform, shares: Tensor, seeds: Sequence[int]) -> T
 @contextmanager
 def _states_kept(device: torch.device) -> Iterator[None]:
     python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    shared = _shared_by_monai()
+    of_monai = None if shared is None else shared.get_state()
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             yield
     finally:
         random.setstate(python)
         np.random.set_state(legacy)  # noqa: NPY002
+        if shared is not None and of_monai is not None:
+            shared.set_state(of_monai)
 
 
 def _seed(transform: Transform, seed: int, device: torch.device) -> None:
@@ -63,7 +68,19 @@ def _seed(transform: Transform, seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
+    shared = _shared_by_monai()
+    if shared is not None:
+        shared.seed(seed)
     _seed_own_state(transform, seed)
+
+
+def _shared_by_monai() -> np.random.RandomState | None:
+    """Return the generator of MONAI's transforms that nobody seeded, where MONAI is loaded."""
+    if "monai.transforms" not in sys.modules:
+        return None
+    from monai.transforms.transform import Randomizable
+
+    return Randomizable.R
 
 
 def _seed_own_state(transform: Any, seed: int) -> None:

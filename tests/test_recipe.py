@@ -106,6 +106,8 @@ def test_a_run_begun_and_not_finished_goes_on_to_the_same_bytes(
     monkeypatch.setattr(Checkpoint, "save", real)
     with pytest.raises(FolderExists, match="--resume"):
         mi.run(config, tmp_path / "run")
+    with (tmp_path / "run/log.jsonl").open("a") as log:
+        log.write('{"event": "ep')  # a power cut
     mi.run(config, tmp_path / "run", resume=True)
     for file in ("predictions/test.csv", "bundle/weights.safetensors"):
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "run" / file).read_bytes()

@@ -259,5 +259,7 @@ def _drop_later(path: Path, start: dict[str, Any]) -> None:
 
     if path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()
+        if lines and not lines[-1].endswith("}"):  # the machine went down while it was written
+            lines.pop()
         kept = [row for row in map(json.loads, lines) if happened(row)]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))

@@ -22,8 +22,8 @@ Monitor = Literal[
 ]
 Precision = Literal["auto", "float32", "bfloat16"]
 Rate = Annotated[float, Field(gt=0, lt=1e6)]
-Above0 = Annotated[float, Field(gt=0)]
-From0 = Annotated[float, Field(ge=0)]
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+From0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 
 #: Metrics of which the lowest value is the best.

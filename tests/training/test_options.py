@@ -44,3 +44,9 @@ def test_options_that_would_do_nothing_are_refused(given: dict[str, Any], said: 
 )
 def test_their_neighbours_are_taken(given: dict[str, Any]) -> None:
     FitOptions(**given)
+
+
+@pytest.mark.parametrize("name", ["warmup", "weight_decay", "logit_adjustment", "clip"])
+def test_no_option_is_infinite(name: str) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        FitOptions(**{name: float("inf")})
